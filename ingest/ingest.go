@@ -1,0 +1,48 @@
+// Package ingest collects cones: it asks sources, has the era prove what they say, and commits.
+// It believes nobody and knows no era.
+package ingest
+
+import (
+	"context"
+	"errors"
+
+	"permanode/ledger"
+)
+
+// What a source can answer beside bytes. Everything else is a transport error: the source is asked
+// again later.
+var (
+	ErrUnknown = errors.New("source does not know it") // may exist elsewhere, or later
+	ErrPruned  = errors.New("source has pruned it")    // below the source's pruning index
+	ErrCannot  = errors.New("source cannot answer this kind of question")
+)
+
+// Info is what a source says of itself.
+type Info struct {
+	Identity string // the network's own identity as in a trust file; "" if the source does not say
+	Name     string // the network's readable name, "" if unknown
+	Software string // node software and version, for people
+	Oldest   uint64 // first unit it can still serve, 0 if unknown
+	Newest   uint64 // newest confirmed unit
+	Pruned   uint64 // everything up to here is gone; 0 if nothing
+}
+
+// Source is asked, and never believed. All methods are safe for concurrent use, watch the context
+// and bound what they read.
+type Source interface {
+	Name() string
+	Info(ctx context.Context) (Info, error)
+	// Head returns the head of a unit, as Codec.Unit reads it.
+	Head(ctx context.Context, seq uint64) ([]byte, error)
+	// Fetch returns any part of what was asked, in any order. Missing ones are no error.
+	Fetch(ctx context.Context, ids []ledger.ID) ([][]byte, error)
+	// Cone returns a whole cone, or ErrCannot.
+	Cone(ctx context.Context, seq uint64) (head []byte, raws [][]byte, err error)
+	// Claims returns what the node says of these records, or ErrCannot. Unknown ones are left out.
+	Claims(ctx context.Context, seq uint64, ids []ledger.ID) (*ledger.NodeClaims, error)
+}
+
+// Feed is a bell and a cache. Run hands over raw records and rings with unit numbers until ctx ends.
+type Feed interface {
+	Run(ctx context.Context, put func(raw []byte), ring func(seq uint64)) error
+}

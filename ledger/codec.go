@@ -1,0 +1,121 @@
+package ledger
+
+import (
+	"context"
+	"io"
+)
+
+// Trust is what an operator trusts of a network: a parsed trust file.
+type Trust struct {
+	Era      Era
+	Identity string   // the network's own name for itself
+	Name     string   // the network's own readable name, "" where it has none
+	Snapshot []string // SHA-256, hex, of the snapshot files that may open a span, full file first; may be empty
+	Raw      []byte   // canonical bytes
+	Rules    any      // keys and parameters; the era's own
+}
+
+// Start is where a cone begins: all that the proof of a unit needs of its past.
+type Start struct {
+	Trust    Trust
+	Prev     *Unit // the unit before, or nil before the first of a span
+	Snapshot *Unit // at the first unit of a span that opens at a snapshot: Seq, ID and TimeMs of the snapshot's unit
+	Held     bool  // the span holds a ledger: states are decided by replay, not by claims
+	Attested ID    // id of this unit as a later certificate attests it; zero if its own must be checked
+
+	// Known reports which ids are records of a smaller seq, stored or sealed. len(out) == len(ids).
+	Known func(ctx context.Context, ids []ID) (out []bool, err error)
+	// State reads era state as sealed so far: nil = absent; empty is not absent.
+	State func(ctx context.Context, keys [][]byte) ([][]byte, error)
+}
+
+// Identified is a record whose id and parents are known: all that a walk needs.
+type Identified struct {
+	Raw     []byte
+	ID      ID
+	Parents []ID
+	Err     error // bytes that cannot be identified; wraps ErrSyntax
+}
+
+// Prepared is a record that was strictly parsed and whose unlock signatures were checked.
+type Prepared struct {
+	Identified
+	Data any   // the era's own
+	Err  error // a rule that the bytes alone break; Seal refuses the cone
+}
+
+// View is state as read for one cone: keys that were not read are missing, absent values are nil.
+type View map[string][]byte
+
+// NodeClaims is what a node says of records. Nothing in it is believed; a root proves the states.
+type NodeClaims struct {
+	Source  string
+	Records map[ID]Claimed
+}
+
+// Claimed is a node's word on one record.
+type Claimed struct {
+	Referenced uint64 // unit that confirmed it; 0 if none is known
+	State      State
+	Reason     uint16
+}
+
+// Codec is all that the house knows of an era. It is pure and safe for concurrent use.
+type Codec interface {
+	Era() Era
+
+	// ParseTrust reads a trust file of this era: canonical JSON, nothing unknown, nothing missing.
+	// Errors wrap ErrTrust and name the field.
+	ParseTrust(raw []byte) (Trust, error)
+	// Snapshot reads the ledger before a span's first unit: a full file, then at most one delta file.
+	// Files are read more than once. The checks that need all of it (supply, signatures of the milestones
+	// inside) end Changes with an error.
+	Snapshot(t Trust, files ...io.ReadSeeker) (Snapshot, error)
+
+	// Unit parses and identifies a unit's head as sources give it. It checks nothing more.
+	Unit(head []byte) (Unit, error)
+	// Head is the inverse of Unit: the head that Begin takes, from a stored unit.
+	Head(u Unit) []byte
+	// ID re-hashes a record's stored bytes.
+	ID(r *Record) (ID, error)
+	// Identify returns one entry for each of raws, in order.
+	Identify(raws [][]byte) []Identified
+	// Prepare returns one entry for each of ids, in order. It may run at any time before Seal.
+	Prepare(ids []Identified) []Prepared
+	// Begin checks the unit's signatures and its link to at.Prev, and starts its cone. Errors are
+	// ErrSyntax, *Forged, or what at.State returned.
+	Begin(ctx context.Context, head []byte, at Start) (Assembly, error)
+
+	// Facts is versioned by FactsVersion and never fails on odd content, only on a damaged record.
+	Facts(r *Record, t Trust) (Facts, error)
+	// JSON is the node's own JSON form: compat APIs, exports and pages use this one encoder.
+	JSON(r *Record) ([]byte, error)
+	// UnitJSON is the node's own JSON form of a unit.
+	UnitJSON(u Unit) ([]byte, error)
+	// Recognise returns every reading of what a person typed, likeliest first; none if there is none.
+	Recognise(text string, t Trust) []Key
+	// FormatID writes an id as the era's own API does.
+	FormatID(id ID) string
+	// KindName returns the word for a record's kind.
+	KindName(kind uint8) string
+}
+
+// Assembly gathers one cone. It belongs to one goroutine.
+type Assembly interface {
+	Unit() Unit
+	// Want returns at most max ids whose bytes are still missing; none means closed.
+	Want(ctx context.Context, max int) ([]ID, error)
+	// Put hands over records; order does not matter, repetitions do not harm. A *Mismatch names the first
+	// that was not wanted; the others are taken.
+	Put(ids ...Identified) error
+	// Edge declares ids to be confirmed by earlier units: where no ledger is held nobody but a source knows the
+	// lower edge of a span's first cones. The root proves or refutes it at Seal.
+	Edge(ids ...ID)
+	// Members returns the records of the closed cone in the era's order.
+	Members() []Identified
+	// StateKeys returns the state that Seal will need. The caller reads it in one go.
+	StateKeys(p []Prepared) [][]byte
+	// Seal decides order and states and compares all roots. p are the members, prepared, in order. c is nil where a
+	// ledger is held. Errors are *Forged, or ErrSyntax for a record that breaks a rule of its own.
+	Seal(p []Prepared, v View, c *NodeClaims) (*Cone, error)
+}

@@ -1,0 +1,29 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrSyntax is wrapped by every error of a parser: the bytes are not what they claim to be.
+var ErrSyntax = errors.New("malformed")
+
+// ErrTrust is wrapped by every error of a trust file.
+var ErrTrust = errors.New("trust file")
+
+// A Forged error reports content that is well formed and not true: a signature, link, root or rule
+// fails. The source lied or was lied to; another one may have the true bytes.
+type Forged struct {
+	Seq  uint64
+	Code string // stable, for tests, metrics and quarantine file names: "unit.signature", "native.root", …
+	Why  string // one sentence with the facts
+}
+
+func (e *Forged) Error() string { return fmt.Sprintf("unit %d: %s: %s", e.Seq, e.Code, e.Why) }
+
+// A Mismatch reports bytes that do not hash to an id that was asked for.
+type Mismatch struct{ Got ID }
+
+func (e *Mismatch) Error() string {
+	return fmt.Sprintf("bytes hash to %s, which was not asked for", e.Got)
+}

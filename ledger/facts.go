@@ -1,0 +1,29 @@
+package ledger
+
+// FactsVersion is raised whenever extraction changes. Facts may change; a cone may not.
+const FactsVersion = 1
+
+// Facts is what a person can search for and read of one record. It is drawn from the record's own
+// bytes. Extraction never fails on content that merely resembles a known form.
+type Facts struct {
+	Tag       []byte   // nil: no tag; empty: a tag of no bytes
+	Addresses []string // named in the record's own bytes, as the era writes them; sorted, unique
+	Objects   []string // chain objects (alias, NFT, foundry ids) as the era writes them; sorted, unique
+	Tokens    []Token  // native tokens in outputs, in order
+	Texts     []string // readable text of payloads and metadata
+	Leaves    []Leaf   // JSON leaves of payloads and metadata
+	Payloads  []Span   // payload bytes, as places in Parts[0]
+}
+
+// Token is an amount of a native token.
+type Token struct {
+	ID     string // as the era writes it
+	Amount Amount
+}
+
+// Leaf is one scalar of a JSON text: its path with dots, array places left out, and its value as
+// written (numbers keep their digits, strings are unescaped).
+type Leaf struct{ Path, Value string }
+
+// Span is a range of bytes.
+type Span struct{ Off, Len int }
