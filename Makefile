@@ -1,0 +1,39 @@
+# The commands of the project. Everything needs Go alone; tools are pinned in tools/go.mod.
+GO       ?= go
+TOOL      = $(GO) tool -modfile=tools/go.mod
+FUZZTIME ?= 2s
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+.PHONY: build demo test check race fuzz torture bench clean
+
+build: ## the binary, in bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/permanode ./cmd/permanode
+
+demo: build ## a recorded tangle, pulled from an in-process node, proven and served
+	exec bin/permanode demo
+
+test: check race fuzz ## everything that must pass before a change lands; ends with the test summary
+	$(GO) test -count=1 ./...
+
+check: ## format, vet, staticcheck, modules, shape of the house
+	@files=$$($(TOOL) gofumpt -l . ) && if [ -n "$$files" ]; then echo "gofumpt differs (go tool -modfile=tools/go.mod gofumpt -w .):"; echo "$$files"; exit 1; fi
+	$(GO) mod tidy -diff
+	$(GO) vet ./... ./testdata
+	$(TOOL) staticcheck ./...
+	$(GO) test -count=1 .
+
+race: ## unit tests under the race detector, with smaller counts
+	$(GO) test -race ./...
+
+fuzz: ## every fuzz target for FUZZTIME
+	FUZZTIME=$(FUZZTIME) GO="$(GO)" sh tools/fuzz.sh
+
+torture: ## the long campaigns with full counts; prints its seeds (hours)
+	PERMANODE_TORTURE=1 $(GO) test -count=1 -timeout 12h -v -run 'Torture|Crash|Fault|Lies|Kill|Flip|Disk' ./...
+	FUZZTIME=10m GO="$(GO)" sh tools/fuzz.sh
+
+bench: ## ours beside the floors, in one run; docs/performance.md explains the table
+	$(GO) test -run '^$$' -bench . -benchtime 3x ./...
+
+clean:
+	rm -rf bin
