@@ -90,7 +90,9 @@ type Milestone struct {
 	Parameters *ParameterChange // option 1
 	Signatures []Signature
 
-	ID Hash // of the essence; also what the signatures sign
+	ID     Hash   // of the essence; also what the signatures sign
+	Header []byte // the essence: the unit's header
+	Auth   []byte // the signature block: u8 count, each u8 type 0, key, signature
 }
 
 // Signature is one Ed25519 signature of a milestone.
