@@ -1,0 +1,411 @@
+package query
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+
+	"permanode/ledger"
+)
+
+// Component is one part of the service in /readyz.
+type Component struct {
+	Name   string `json:"name"`
+	Ready  bool   `json:"ready"`
+	Detail string `json:"detail"` // one sentence
+}
+
+// Config is what the API needs.
+type Config struct {
+	Archive *Archive
+	Version string
+	// Health returns the parts of the service; it must not block. nil: the API alone, always ready.
+	Health func() []Component
+	Log    *slog.Logger
+}
+
+const (
+	defaultLimit = 100
+	maxLimit     = 1000
+)
+
+// api answers requests. Its only changing state is the bound on parallel requests.
+type api struct {
+	Config
+	routes []route
+	slots  chan struct{}
+}
+
+// Handler returns the native API of this stage: info, networks, coverage, units, records, /livez and /readyz. It
+// answers GET and HEAD only.
+func Handler(c Config) http.Handler {
+	a := &api{Config: c, slots: make(chan struct{}, maxParallel)}
+	a.routes = []route{
+		{"/livez", nil, a.livez},
+		{"/readyz", nil, a.readyz},
+		{"/v1/info", nil, a.info},
+		{"/v1/networks", nil, a.networks},
+		{"/v1/networks/{net}/coverage", nil, a.coverage},
+		{"/v1/networks/{net}/units/{seq}", []string{"format"}, a.unit},
+		{"/v1/networks/{net}/units/{seq}/records", []string{"limit", "cursor"}, a.unitRecords},
+		{"/v1/networks/{net}/records/{id}", []string{"format"}, a.record},
+		{"/v1/records/{id}", []string{"limit", "cursor"}, a.places},
+	}
+	return a
+}
+
+// ServeHTTP finds the route, checks everything that a stranger can get wrong, and gives the handler its deadline.
+func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	id := requestID()
+	h := w.Header()
+	h.Set("X-Request-Id", id)
+	h.Set("X-Content-Type-Options", "nosniff")
+	defer a.recovered(w, id)
+	ctx, cancel := context.WithTimeout(r.Context(), handlerTime)
+	defer cancel()
+	answer, err := a.answer(ctx, w, r)
+	if err == nil {
+		err = answer(w)
+	}
+	if err == nil || r.Context().Err() != nil {
+		return
+	}
+	p := problemOf(err)
+	if p.Status >= http.StatusInternalServerError {
+		a.Log.Error("request failed", "request_id", id, "err", err)
+	}
+	p.write(w, id)
+}
+
+// writer sends an answer. It fails before the first byte or never.
+type writer func(http.ResponseWriter) error
+
+func (a *api) answer(ctx context.Context, w http.ResponseWriter, r *http.Request) (writer, error) {
+	if p := checkRequest(w, r); p != nil {
+		return nil, p
+	}
+	q, p := a.match(r)
+	if p != nil {
+		return nil, p
+	}
+	select {
+	case a.slots <- struct{}{}:
+		defer func() { <-a.slots }()
+	default:
+		return nil, problem("overloaded", "%d requests are in work: ask again in a few seconds", maxParallel)
+	}
+	return q.route.handle(ctx, q)
+}
+
+// recovered turns a bug into an answer: the asker gets a request id, the log gets the stack.
+func (a *api) recovered(w http.ResponseWriter, id string) {
+	if fault := recover(); fault != nil {
+		a.Log.Error("request panicked", "request_id", id, "err", fault, "stack", string(debug.Stack()))
+		problemOf(fmt.Errorf("panic: %v", fault)).write(w, id)
+	}
+}
+
+func sendJSON(status int, v any, err error) (writer, error) {
+	if err != nil {
+		return nil, err
+	}
+	body, err := marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	return send(status, "application/json", body), nil
+}
+
+func marshal(v any) ([]byte, error) {
+	var buf bytes.Buffer
+	e := json.NewEncoder(&buf)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, fmt.Errorf("encode the answer: %w", err)
+	}
+	return buf.Bytes(), nil
+}
+
+func send(status int, contentType string, body []byte) writer {
+	return func(w http.ResponseWriter) error {
+		h := w.Header()
+		h.Set("Content-Type", contentType)
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+		if h.Get("Cache-Control") == "" {
+			h.Set("Cache-Control", "no-store")
+		}
+		w.WriteHeader(status)
+		_, _ = w.Write(body) // a client that is gone needs no answer
+		return nil
+	}
+}
+
+func (a *api) livez(context.Context, *request) (writer, error) {
+	return sendJSON(http.StatusOK, map[string]string{"status": "ok"}, nil)
+}
+
+func (a *api) readyz(context.Context, *request) (writer, error) {
+	out := struct {
+		Ready      bool        `json:"ready"`
+		Components []Component `json:"components"`
+	}{true, []Component{}}
+	if a.Health != nil {
+		out.Components = append(out.Components, a.Health()...)
+	}
+	status := http.StatusOK
+	for _, c := range out.Components {
+		if !c.Ready {
+			out.Ready, status = false, http.StatusServiceUnavailable
+		}
+	}
+	return sendJSON(status, out, nil)
+}
+
+func (a *api) info(ctx context.Context, _ *request) (writer, error) {
+	all, err := a.Archive.Networks(ctx)
+	names := []string{}
+	for _, n := range all {
+		names = append(names, n.Name)
+	}
+	return sendJSON(http.StatusOK, struct {
+		Name     string   `json:"name"`
+		Version  string   `json:"version"`
+		Networks []string `json:"networks"`
+	}{"permanode", a.Version, names}, err)
+}
+
+// listTotal is how many items a list has in all, over all pages.
+type listTotal struct {
+	Value    uint64 `json:"value"`
+	Relation string `json:"relation"` // "exact" or "upper_bound"
+}
+
+type list[T any] struct {
+	Items      []T       `json:"items"`
+	NextCursor *string   `json:"next_cursor"` // null on the last page
+	Total      listTotal `json:"total"`
+	Coverage   []Extent  `json:"coverage"` // one a network searched
+}
+
+func newList[T any](items []T, next string, total uint64, exact bool, searched []Extent) list[T] {
+	l := list[T]{Items: items, Total: listTotal{total, "exact"}, Coverage: searched}
+	if !exact {
+		l.Total.Relation = "upper_bound"
+	}
+	if next != "" {
+		l.NextCursor = &next
+	}
+	if l.Items == nil {
+		l.Items = []T{}
+	}
+	if l.Coverage == nil {
+		l.Coverage = []Extent{}
+	}
+	return l
+}
+
+func (a *api) networks(ctx context.Context, _ *request) (writer, error) {
+	type item struct {
+		Network  string `json:"network"`
+		Era      string `json:"era"`
+		Identity string `json:"identity"`
+	}
+	all, err := a.Archive.Networks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var items []item
+	var extents []Extent
+	for _, n := range all {
+		e, err := a.Archive.Extent(ctx, n)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, item{n.Name, string(n.Era), n.Identity})
+		extents = append(extents, e)
+	}
+	return sendJSON(http.StatusOK, newList(items, "", uint64(len(items)), true, extents), nil)
+}
+
+func (a *api) coverage(ctx context.Context, q *request) (writer, error) {
+	n, err := a.network(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.Archive.Coverage(ctx, n)
+	return sendJSON(http.StatusOK, c, err)
+}
+
+func (a *api) network(ctx context.Context, q *request) (Network, error) {
+	found, err := a.Archive.Select(ctx, q.vars["net"])
+	if err != nil {
+		return Network{}, err
+	}
+	return found[0], nil
+}
+
+func (a *api) unit(ctx context.Context, q *request) (writer, error) {
+	n, seq, err := a.networkUnit(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	shown, unit, _, err := a.Archive.Unit(ctx, n, seq)
+	if err != nil {
+		return nil, err
+	}
+	switch q.params["format"] {
+	case "":
+		return sendJSON(http.StatusOK, shown, nil)
+	case "json":
+		body, err := n.Codec.UnitJSON(unit)
+		return send(http.StatusOK, "application/json", body), err
+	}
+	return nil, problem("bad-parameter", "format=%s is unknown for a unit: use format=json, the node's own form, or leave it out", quote(q.params["format"]))
+}
+
+func (a *api) networkUnit(ctx context.Context, q *request) (Network, uint64, error) {
+	n, err := a.network(ctx, q)
+	if err != nil {
+		return Network{}, 0, err
+	}
+	seq, err := parseSeq(q.vars["seq"])
+	return n, seq, err
+}
+
+func (a *api) unitRecords(ctx context.Context, q *request) (writer, error) {
+	n, seq, err := a.networkUnit(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	limit, err := parseLimit(q.params)
+	if err != nil {
+		return nil, err
+	}
+	asked := question("unit", n.Name, strconv.FormatUint(seq, 10))
+	at, err := parseCursor(q.params["cursor"], asked)
+	if err != nil {
+		return nil, err
+	}
+	_, unit, manifest, err := a.Archive.Unit(ctx, n, seq)
+	if err != nil {
+		return nil, err
+	}
+	first := uint64(0)
+	if at.network != "" {
+		first = uint64(at.ord.Pos) + 1
+	}
+	total, _ := countRecords(manifest)
+	items, err := a.rows(ctx, n, &unit, first, min(total, first+uint64(limit)))
+	if err != nil {
+		return nil, err
+	}
+	next := ""
+	if end := first + uint64(len(items)); end < total && len(items) > 0 {
+		next = place{n.Name, ledger.Ord{Seq: seq, Pos: uint32(end - 1)}}.cursor(asked)
+	}
+	e, err := a.Archive.Extent(ctx, n)
+	return sendJSON(http.StatusOK, newList(items, next, total, true, []Extent{e}), err)
+}
+
+// rows describes the records first to end-1 of a unit.
+func (a *api) rows(ctx context.Context, n Network, unit *ledger.Unit, first, end uint64) (items []Row, err error) {
+	for pos := first; pos < end; pos++ {
+		r, err := a.Archive.Record(ctx, n, ledger.Ord{Seq: unit.Seq, Pos: uint32(pos)})
+		if err != nil {
+			return nil, err
+		}
+		f, err := facts(n, &r)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, row(n, unit, &r, f))
+	}
+	return items, nil
+}
+
+func (a *api) record(ctx context.Context, q *request) (writer, error) {
+	n, err := a.network(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	switch q.params["format"] {
+	case "", "raw", "json":
+	default:
+		return nil, problem("bad-parameter", "format=%s is unknown for a record: use format=raw for the exact bytes, format=json for the node's own form, or leave it out", quote(q.params["format"]))
+	}
+	r, err := a.Archive.Resource(ctx, n, q.vars["id"])
+	if err != nil {
+		return nil, err
+	}
+	switch q.params["format"] {
+	case "raw":
+		return immutable(send(http.StatusOK, "application/octet-stream", object(&r))), nil
+	case "json":
+		body, err := n.Codec.JSON(&r)
+		return immutable(send(http.StatusOK, "application/json", body)), err
+	}
+	described, err := a.Archive.Describe(ctx, n, &r)
+	return sendJSON(http.StatusOK, described, err)
+}
+
+// immutable marks an answer that can never change: it is named by the hash of its content.
+func immutable(send writer) writer {
+	return func(w http.ResponseWriter) error {
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+		return send(w)
+	}
+}
+
+// Place is one item of GET /v1/records/{id} and one line of `get --json` for a unit.
+type Place struct {
+	Network string   `json:"network"`
+	Seq     uint64   `json:"seq"`
+	Pos     *uint32  `json:"pos"` // null where the unit itself answers
+	ID      string   `json:"id"`
+	As      string   `json:"as"`
+	Roles   []string `json:"roles"`
+	Href    string   `json:"href"`
+}
+
+func (a *api) places(ctx context.Context, q *request) (writer, error) {
+	limit, err := parseLimit(q.params)
+	if err != nil {
+		return nil, err
+	}
+	all, err := a.Archive.Networks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, err := a.Archive.Find(ctx, all, q.vars["id"], q.params["cursor"], limit)
+	if err != nil {
+		return nil, err
+	}
+	var items []Place
+	for _, hit := range found.Hits {
+		p, err := a.place(ctx, hit)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, p)
+	}
+	return sendJSON(http.StatusOK, newList(items, found.Next, found.Total, found.Exact, found.Searched), nil)
+}
+
+func (a *api) place(ctx context.Context, hit Hit) (Place, error) {
+	n := hit.Network
+	p := Place{Network: n.Name, Seq: hit.Ord.Seq, As: hit.As, Roles: hit.Roles}
+	if hit.Ord.Pos == ledger.UnitPos {
+		shown, _, _, err := a.Archive.Unit(ctx, n, hit.Ord.Seq)
+		p.ID, p.Href = shown.ID, fmt.Sprintf("/v1/networks/%s/units/%d", n.Name, hit.Ord.Seq)
+		return p, err
+	}
+	r, err := a.Archive.Record(ctx, n, hit.Ord)
+	p.Pos, p.ID = &hit.Ord.Pos, n.Codec.FormatID(r.ID)
+	p.Href = fmt.Sprintf("/v1/networks/%s/records/%s", n.Name, p.ID)
+	return p, err
+}

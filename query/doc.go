@@ -1,0 +1,10 @@
+// Package query answers questions about an archive: by Go calls for the commands ([Archive]) and over
+// HTTP for everybody else ([Handler], [Serve]). Both give the same objects.
+//
+// It reads through storage.Reader only, so it shows what is committed and proven and nothing else, and
+// it never writes. It knows no era: ids, kinds and facts come from the network's ledger.Codec.
+//
+// JSON is snake_case; ids are written as the era's own API writes them; amounts are decimal strings; times
+// are RFC 3339 in UTC; both ends of a range belong to it. HTTP errors are RFC 9457 problems with a stable
+// type. Every goroutine that Serve starts has ended when it returns.
+package query

@@ -1,0 +1,172 @@
+package query
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"permanode/ledger"
+)
+
+// route is one line of the route table. Segments in braces are variables.
+type route struct {
+	pattern string
+	params  []string // query parameters it knows
+	handle  func(context.Context, *request) (writer, error)
+}
+
+// request is what of an HTTP request reaches a handler: variables and parameters, decoded once.
+type request struct {
+	route  *route
+	vars   map[string]string
+	params map[string]string
+}
+
+func requestID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails, by its contract
+	return hex.EncodeToString(b[:])
+}
+
+// checkRequest refuses what no route takes. Whoever sends a body gets the connection closed, so that the rest of
+// the body is not read as the next request.
+func checkRequest(w http.ResponseWriter, r *http.Request) *Problem {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		w.Header().Set("Connection", "close")
+		return problem("method-not-allowed", "this API reads only: use GET or HEAD, not %s", quote(r.Method))
+	}
+	if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
+		w.Header().Set("Connection", "close")
+		if r.ContentLength > maxBody {
+			return problem("body-too-large", "the body has %d bytes; no route takes one: leave it out", r.ContentLength)
+		}
+		return problem("unexpected-body", "%s takes no body: leave it out", r.Method)
+	}
+	if len(r.RequestURI) > maxURL {
+		return problem("uri-too-long", "the URL has %d bytes, the most is %d", len(r.RequestURI), maxURL)
+	}
+	size := 0
+	for name, values := range r.Header {
+		for _, v := range values {
+			size += len(name) + len(v) + len(": \r\n")
+		}
+	}
+	if size > maxHeader {
+		return problem("headers-too-large", "the headers have %d bytes, the most is %d", size, maxHeader)
+	}
+	if len(r.Header.Values("Authorization")) > 1 {
+		return problem("bad-header", "there are %d Authorization headers: send one or none", len(r.Header.Values("Authorization")))
+	}
+	return nil
+}
+
+// match finds the route of r and decodes variables and parameters.
+func (a *api) match(r *http.Request) (*request, *Problem) {
+	segments, p := pathSegments(r.URL)
+	if p != nil {
+		return nil, p
+	}
+	for i := range a.routes {
+		if vars, ok := a.routes[i].take(segments); ok {
+			params, p := queryParams(r.URL.RawQuery, a.routes[i].params)
+			return &request{&a.routes[i], vars, params}, p
+		}
+	}
+	return nil, problem("no-such-route", "%s is no route; there are %s", quote(r.URL.EscapedPath()), a.patterns())
+}
+
+func (a *api) patterns() string {
+	var all []string
+	for _, rt := range a.routes {
+		all = append(all, rt.pattern)
+	}
+	return strings.Join(all, ", ")
+}
+
+// pathSegments splits and decodes a path once. What a cleaner would rewrite is refused: a redirect would hide the
+// mistake, and an id with a slash or dots inside is none.
+func pathSegments(u *url.URL) ([]string, *Problem) {
+	path := u.EscapedPath()
+	if !strings.HasPrefix(path, "/") {
+		return nil, problem("bad-path", "the path %s does not begin with /", quote(path))
+	}
+	segments := strings.Split(path[1:], "/")
+	for i, s := range segments {
+		plain, err := url.PathUnescape(s)
+		if err != nil || plain == "" || plain == "." || plain == ".." || strings.ContainsFunc(plain, unprintable) {
+			return nil, problem("bad-path", "part %d of the path %s is empty, dots, or not printable ASCII", i+1, quote(path))
+		}
+		segments[i] = plain
+	}
+	return segments, nil
+}
+
+func unprintable(r rune) bool { return r <= ' ' || r >= 0x7f || r == '/' || r == '\\' }
+
+func (rt *route) take(segments []string) (map[string]string, bool) {
+	pattern := strings.Split(rt.pattern[1:], "/")
+	if len(pattern) != len(segments) {
+		return nil, false
+	}
+	vars := map[string]string{}
+	for i, want := range pattern {
+		if name, ok := strings.CutPrefix(want, "{"); ok {
+			vars[strings.TrimSuffix(name, "}")] = segments[i]
+		} else if want != segments[i] {
+			return nil, false
+		}
+	}
+	return vars, true
+}
+
+// queryParams decodes the query. Unknown and repeated names are errors: a misspelt one must not be ignored.
+func queryParams(raw string, known []string) (map[string]string, *Problem) {
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, problem("bad-parameter", "the query %s is malformed: separate name=value pairs by & and escape with %%", quote(raw))
+	}
+	allowed := "none"
+	if len(known) > 0 {
+		allowed = strings.Join(known, ", ")
+	}
+	out := map[string]string{}
+	for name, given := range values {
+		switch {
+		case !slices.Contains(known, name):
+			return nil, problem("bad-parameter", "parameter %s is unknown here; known: %s", quote(name), allowed)
+		case len(given) > 1:
+			return nil, problem("bad-parameter", "parameter %s is given %d times: give it once", name, len(given))
+		case given[0] == "":
+			return nil, problem("bad-parameter", "parameter %s is empty: give a value or leave it out", name)
+		}
+		out[name] = given[0]
+	}
+	return out, nil
+}
+
+// parseSeq reads a unit number as this API writes it: decimal digits, no sign, no leading zero.
+func parseSeq(text string) (uint64, error) {
+	seq, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || strconv.FormatUint(seq, 10) != text || seq > ledger.MaxSeq {
+		return 0, problem("bad-number", "unit %s is not a number from 0 to %d in plain digits", quote(text), uint64(ledger.MaxSeq))
+	}
+	return seq, nil
+}
+
+func parseLimit(params map[string]string) (int, error) {
+	text, given := params["limit"]
+	if !given {
+		return defaultLimit, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > maxLimit || strconv.Itoa(n) != text {
+		return 0, problem("bad-parameter", "limit=%s is not a number from 1 to %d", quote(text), maxLimit)
+	}
+	return n, nil
+}

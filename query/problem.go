@@ -1,0 +1,102 @@
+package query
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"permanode/storage"
+)
+
+// Problem is an RFC 9457 problem: what went wrong, where, and what to do. Type is stable.
+type Problem struct {
+	Type     string   `json:"type"`
+	Title    string   `json:"title"`
+	Status   int      `json:"status"`
+	Detail   string   `json:"detail"`
+	Instance string   `json:"instance"` // the request id, also in the header X-Request-Id
+	Why      string   `json:"why,omitempty"`
+	Coverage []Extent `json:"coverage,omitempty"` // what was searched
+}
+
+func (p *Problem) Error() string { return p.Detail }
+
+// problemTypes is the table of stable types: the word behind typePrefix, its title and its HTTP status.
+var problemTypes = map[string]struct {
+	title  string
+	status int
+}{
+	"bad-id":             {"Not an identifier", http.StatusBadRequest},
+	"bad-number":         {"Not a unit number", http.StatusBadRequest},
+	"bad-parameter":      {"Unusable parameter", http.StatusBadRequest},
+	"bad-cursor":         {"Unusable cursor", http.StatusBadRequest},
+	"bad-path":           {"Malformed path", http.StatusBadRequest},
+	"bad-header":         {"Malformed header", http.StatusBadRequest},
+	"unexpected-body":    {"No body expected", http.StatusBadRequest},
+	"no-such-route":      {"No such route", http.StatusNotFound},
+	"unknown-network":    {"Unknown network", http.StatusNotFound},
+	"not-found":          {"Not in the archive", http.StatusNotFound},
+	"method-not-allowed": {"Method not allowed", http.StatusMethodNotAllowed},
+	"body-too-large":     {"Body too large", http.StatusRequestEntityTooLarge},
+	"uri-too-long":       {"URL too long", http.StatusRequestURITooLong},
+	"headers-too-large":  {"Headers too large", http.StatusRequestHeaderFieldsTooLarge},
+	"corrupt":            {"Stored bytes are damaged", http.StatusInternalServerError},
+	"internal":           {"Internal error", http.StatusInternalServerError},
+	"overloaded":         {"Too many requests at once", http.StatusServiceUnavailable},
+	"timeout":            {"Took too long", http.StatusServiceUnavailable},
+}
+
+// typePrefix makes a problem type a URI. It names no host, because an archive has none of its own.
+const typePrefix = "urn:permanode:problem:"
+
+func problem(kind, format string, args ...any) *Problem {
+	t := problemTypes[kind]
+	return &Problem{Type: typePrefix + kind, Title: t.title, Status: t.status, Detail: fmt.Sprintf(format, args...)}
+}
+
+// problemOf maps what the archive says to what the asker reads. Details of inner failures stay in the log.
+func problemOf(err error) *Problem {
+	var p *Problem
+	var unknown *UnknownNetworkError
+	if errors.As(err, &p) {
+		return p
+	}
+	if errors.As(err, &unknown) {
+		return problem("unknown-network", "%v; GET /v1/networks lists them", err)
+	}
+	if absent, ok := IsAbsent(err); ok {
+		p = problem("not-found", "%v; %s", err, absent.Hint())
+		p.Why, p.Coverage = absent.Why, absent.Searched
+		return p
+	}
+	switch {
+	case errors.Is(err, ErrNotID):
+		return problem("bad-id", "%v: check its prefix, length and letters", err)
+	case errors.Is(err, ErrBadCursor):
+		return problem("bad-cursor", "cursor %v; begin again without one", err)
+	case errors.Is(err, storage.ErrNotFound):
+		return problem("not-found", "%v", err)
+	case errors.Is(err, storage.ErrCorrupt):
+		return problem("corrupt", "%v; it is not served: the operator should run permanode check --full", err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return problem("timeout", "the answer took longer than %s; ask for less or again later", handlerTime)
+	}
+	return problem("internal", "the archive could not answer; the log has the reason under this request id")
+}
+
+func (p *Problem) write(w http.ResponseWriter, instance string) {
+	out := *p
+	out.Instance = instance
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	if out.Status == http.StatusServiceUnavailable {
+		h.Set("Retry-After", "5")
+	}
+	w.WriteHeader(out.Status)
+	body := json.NewEncoder(w)
+	body.SetEscapeHTML(false)
+	_ = body.Encode(out) // a client that is gone needs no answer
+}

@@ -1,0 +1,190 @@
+package query
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	"permanode/ledger"
+	"permanode/storage"
+)
+
+// Row is one record as an export lists it. The order of the fields is the format.
+type Row struct {
+	Network   string   `json:"network"`
+	Seq       uint64   `json:"seq"`
+	Pos       uint32   `json:"pos"`
+	ID        string   `json:"id"`
+	State     string   `json:"state"`
+	Reason    *uint16  `json:"reason"` // null unless conflicting
+	Basis     string   `json:"basis"`
+	Kind      string   `json:"kind"`
+	Time      string   `json:"time"`      // signed time of the unit
+	Tag       *string  `json:"tag"`       // 0x hex; null: no tag; "0x": a tag of no bytes
+	Addresses []string `json:"addresses"` // named in the record's own bytes; sorted, unique, never null
+	SHA256    string   `json:"sha256"`    // of the exact received bytes
+}
+
+// Record is one record with all that can be read of it: the object of GET /v1/networks/{net}/records/{id} and of
+// `get --json`.
+type Record struct {
+	Row
+	UnitID    string    `json:"unit_id"`
+	SizeBytes int       `json:"size_bytes"`
+	Objects   []string  `json:"objects"`
+	Tokens    []Token   `json:"tokens"`
+	Texts     []string  `json:"texts"`
+	Leaves    []Leaf    `json:"leaves"`
+	Payloads  []Payload `json:"payloads"`
+}
+
+// Token is an amount of a native token.
+type Token struct {
+	ID     string `json:"id"`
+	Amount string `json:"amount"`
+}
+
+// Leaf is one scalar of a JSON text inside the record; numbers keep their digits.
+type Leaf struct {
+	Path  string `json:"path"`
+	Value string `json:"value"`
+}
+
+// Payload is a place of payload bytes in the record's bytes.
+type Payload struct {
+	OffsetBytes int    `json:"offset_bytes"`
+	SizeBytes   int    `json:"size_bytes"`
+	SHA256      string `json:"sha256"`
+}
+
+// Unit is what confirms records: the object of GET /v1/networks/{net}/units/{seq}.
+type Unit struct {
+	Network    string  `json:"network"`
+	Seq        uint64  `json:"seq"`
+	ID         string  `json:"id"`
+	PreviousID *string `json:"previous_id"` // null where the unit names none
+	Time       string  `json:"time"`
+	Records    uint64  `json:"records"`
+	Bytes      uint64  `json:"bytes"`       // exact received bytes of those records
+	LedgerHeld bool    `json:"ledger_held"` // states were decided by replay; else by claims that the root proves
+}
+
+// object returns the exact received bytes of r.
+func object(r *ledger.Record) []byte {
+	if len(r.Parts) == 0 {
+		return nil
+	}
+	return r.Parts[0].Raw
+}
+
+// row describes r, which the unit confirmed.
+func row(n Network, unit *ledger.Unit, r *ledger.Record, f *ledger.Facts) Row {
+	sum := sha256.Sum256(object(r))
+	out := Row{
+		Network: n.Name, Seq: r.Ord.Seq, Pos: r.Ord.Pos, ID: n.Codec.FormatID(r.ID),
+		State: r.State.String(), Basis: r.Basis.String(), Kind: n.Codec.KindName(r.Kind),
+		Time: timeText(unit.TimeMs), Addresses: f.Addresses, SHA256: hex.EncodeToString(sum[:]),
+	}
+	if r.State == ledger.Conflicting {
+		out.Reason = &r.Reason
+	}
+	if f.Tag != nil {
+		tag := "0x" + hex.EncodeToString(f.Tag)
+		out.Tag = &tag
+	}
+	if out.Addresses == nil {
+		out.Addresses = []string{}
+	}
+	return out
+}
+
+// facts reads what a person can read of r.
+func facts(n Network, r *ledger.Record) (*ledger.Facts, error) {
+	f, err := n.Codec.Facts(r, n.Rules)
+	if err != nil {
+		return nil, fmt.Errorf("read record %s of %s (unit %d, pos %d): %w", n.Codec.FormatID(r.ID), n.Name, r.Ord.Seq, r.Ord.Pos, err)
+	}
+	return &f, nil
+}
+
+// Describe returns all that can be read of a record.
+func (a *Archive) Describe(ctx context.Context, n Network, r *ledger.Record) (Record, error) {
+	unit, _, err := a.store.Unit(ctx, n.ID, r.Ord.Seq)
+	if err != nil {
+		return Record{}, fmt.Errorf("unit %d of %s: %w", r.Ord.Seq, n.Name, err)
+	}
+	f, err := facts(n, r)
+	if err != nil {
+		return Record{}, err
+	}
+	raw := object(r)
+	out := Record{
+		Row: row(n, &unit, r, f), UnitID: n.Codec.FormatID(unit.ID), SizeBytes: len(raw),
+		Objects: orEmpty(f.Objects), Texts: orEmpty(f.Texts), Tokens: []Token{}, Leaves: []Leaf{}, Payloads: []Payload{},
+	}
+	for _, t := range f.Tokens {
+		out.Tokens = append(out.Tokens, Token{t.ID, t.Amount.String()})
+	}
+	for _, l := range f.Leaves {
+		out.Leaves = append(out.Leaves, Leaf{l.Path, l.Value})
+	}
+	for _, p := range f.Payloads {
+		if p.Off < 0 || p.Len < 0 || p.Off > len(raw) || p.Len > len(raw)-p.Off {
+			return Record{}, fmt.Errorf("record %s: payload %d+%d lies outside its %d bytes", out.ID, p.Off, p.Len, len(raw))
+		}
+		sum := sha256.Sum256(raw[p.Off : p.Off+p.Len])
+		out.Payloads = append(out.Payloads, Payload{p.Off, p.Len, hex.EncodeToString(sum[:])})
+	}
+	return out, nil
+}
+
+func orEmpty(s []string) []string {
+	if s == nil {
+		return []string{}
+	}
+	return s
+}
+
+// Record returns the record at ord, its bytes re-hashed. It fails with storage.ErrNotFound or storage.ErrCorrupt.
+func (a *Archive) Record(ctx context.Context, n Network, ord ledger.Ord) (ledger.Record, error) {
+	r, err := a.store.Record(ctx, n.ID, ord)
+	if err != nil {
+		return r, fmt.Errorf("record %d/%d of %s: %w", ord.Seq, ord.Pos, n.Name, err)
+	}
+	return r, nil
+}
+
+// Unit returns the unit seq of n and what its manifest lists. It fails with *AbsentError.
+func (a *Archive) Unit(ctx context.Context, n Network, seq uint64) (Unit, ledger.Unit, []storage.Digest, error) {
+	e, cov, err := a.extent(ctx, n)
+	if err != nil {
+		return Unit{}, ledger.Unit{}, nil, err
+	}
+	if !cov.Has(seq) {
+		return Unit{}, ledger.Unit{}, nil, absentUnit(n, seq, e)
+	}
+	u, manifest, err := a.store.Unit(ctx, n.ID, seq)
+	if err != nil {
+		return Unit{}, ledger.Unit{}, nil, fmt.Errorf("unit %d of %s: %w", seq, n.Name, err)
+	}
+	records, bytes := countRecords(manifest)
+	out := Unit{
+		Network: n.Name, Seq: u.Seq, ID: n.Codec.FormatID(u.ID), Time: timeText(u.TimeMs),
+		Records: records, Bytes: bytes, LedgerHeld: held(cov, seq),
+	}
+	if !u.Prev.IsZero() {
+		prev := n.Codec.FormatID(u.Prev)
+		out.PreviousID = &prev
+	}
+	return out, u, manifest, nil
+}
+
+func held(cov storage.Coverage, seq uint64) bool {
+	for _, s := range cov.Spans {
+		if s.Lo <= seq && seq <= s.Hi {
+			return s.Held
+		}
+	}
+	return false
+}

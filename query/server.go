@@ -1,0 +1,86 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// The limits of the HTTP server, from the abuse table of the design.
+const (
+	headerTime     = 5 * time.Second
+	bodyTime       = 10 * time.Second
+	idleTime       = 60 * time.Second
+	handlerTime    = 30 * time.Second
+	shutdownTime   = 5 * time.Second
+	maxBody        = 1 << 20
+	maxHeader      = 16 << 10
+	maxURL         = 8 << 10
+	maxRead        = 96 << 10 // what the server reads of headers, so that maxHeader can be told in our own words
+	maxParallel    = 256      // requests in work
+	maxConnections = 2048
+)
+
+// CheckListen refuses an address that others could reach. Keys and roles do not exist yet, so the API must stay on
+// this machine: a loopback address, with a port.
+func CheckListen(addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || port == "" {
+		return fmt.Errorf("listen address %s is no host:port: write it like 127.0.0.1:8080", quote(addr))
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return fmt.Errorf("listen address %s: %s is no port: use a number from 0 to 65535", quote(addr), quote(port))
+	}
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("listen address %s can be reached from other machines, and the API has no access keys yet: use 127.0.0.1, ::1 or localhost, and a proxy that authenticates in front", quote(addr))
+}
+
+// Serve answers on ln until ctx ends, then lets running requests finish for at most five seconds. It closes ln and
+// returns nil after a stop that ctx asked for.
+func Serve(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logger) error {
+	srv := &http.Server{
+		Handler: h, ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, IdleTimeout: idleTime,
+		WriteTimeout: handlerTime + bodyTime, MaxHeaderBytes: maxRead, DisableGeneralOptionsHandler: true,
+		ConnState: limitConnections(maxConnections),
+		ErrorLog:  slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ln) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve the API on %s: %w", ln.Addr(), err)
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+	defer cancel()
+	if err := srv.Shutdown(stop); err != nil {
+		_ = srv.Close()
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the API on %s: %w", ln.Addr(), err)
+	}
+	return nil
+}
+
+// limitConnections closes what comes above the limit, so that idle strangers cannot use up file handles that the
+// store needs.
+func limitConnections(limit int64) func(net.Conn, http.ConnState) {
+	var open atomic.Int64
+	return func(c net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			if open.Add(1) > limit {
+				_ = c.Close()
+			}
+		case http.StateClosed, http.StateHijacked:
+			open.Add(-1)
+		}
+	}
+}
