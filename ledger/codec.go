@@ -58,6 +58,7 @@ type Claimed struct {
 	Referenced uint64 // unit that confirmed it; 0 if none is known
 	State      State
 	Reason     uint16
+	Place      uint64 // its place in the unit's order, counted from 1; 0 if not said
 }
 
 // Codec is all that the house knows of an era. It is pure and safe for concurrent use.
