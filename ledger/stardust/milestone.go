@@ -20,10 +20,23 @@ func ParseMilestone(raw []byte) (*Milestone, error) {
 	return p.(*Milestone), nil
 }
 
-// milestone reads what follows the type at byte start.
-func (r *reader) milestone(start int) *Milestone {
-	essence := r.off
-	m := &Milestone{Index: r.u32(), Timestamp: r.u32(), Version: r.u8(), Previous: r.hash()}
+// milestone reads what follows the type.
+func (r *reader) milestone() *Milestone {
+	m := new(Milestone)
+	start := r.off
+	r.essence(m)
+	end := r.off
+	m.Signatures = r.signatures()
+	if r.err == nil {
+		m.Header, m.Auth = r.b[start:end:end], r.b[end:r.off:r.off]
+		m.ID = H(m.Header)
+	}
+	return m
+}
+
+// essence reads from the index to the options.
+func (r *reader) essence(m *Milestone) {
+	m.Index, m.Timestamp, m.Version, m.Previous = r.u32(), r.u32(), r.u8(), r.hash()
 	m.Parents = r.parents()
 	m.Inclusion, m.Applied = r.hash(), r.hash()
 	at := r.off
@@ -33,13 +46,6 @@ func (r *reader) milestone(start int) *Milestone {
 	}
 	m.Metadata = r.take(n)
 	r.options(m)
-	end := r.off
-	m.Signatures = r.signatures()
-	if r.err == nil {
-		m.Header, m.Auth = r.b[essence:end:end], r.b[end:r.off:r.off]
-		m.ID = H(m.Header)
-	}
-	return m
 }
 
 func (r *reader) options(m *Milestone) {

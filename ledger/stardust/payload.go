@@ -58,7 +58,7 @@ func (r *reader) payload(allowed func(uint32) bool) Payload {
 	case TypeTransaction:
 		return r.transaction(at)
 	}
-	return r.milestone(at)
+	return r.milestone()
 }
 
 func (r *reader) taggedData() *TaggedData {
