@@ -1,0 +1,143 @@
+package pebblestore
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"permanode/ledger"
+	"permanode/storage"
+)
+
+// Lookup returns the committed postings of a key in the order of their places; with scan.Prefix those of
+// every key that begins with it, key by key.
+func (d *DB) Lookup(ctx context.Context, net ledger.NetID, key ledger.Key, scan storage.Scan) iter.Seq2[storage.Found, error] {
+	return func(yield func(storage.Found, error) bool) {
+		v, err := d.begin(ctx, net)
+		if err != nil {
+			yield(storage.Found{}, err)
+			return
+		}
+		defer v.close()
+		if scan.Hi == (ledger.Ord{}) {
+			scan.Hi = ledger.Ord{Seq: ledger.MaxSeq, Pos: ledger.UnitPos}
+		}
+		if !scan.Lo.Valid() || scan.Hi.Less(scan.Lo) {
+			return
+		}
+		if !scan.Hi.Valid() {
+			scan.Hi = ledger.Ord{Seq: ledger.MaxSeq, Pos: ledger.UnitPos}
+		}
+		err = v.lookup(ctx, key, scan, func(f storage.Found) error {
+			if !yield(f, nil) {
+				return errStop
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errStop) {
+			yield(storage.Found{}, err)
+		}
+	}
+}
+
+// Count returns the number of postings of key in units lo..hi, counted.
+func (d *DB) Count(ctx context.Context, net ledger.NetID, key ledger.Key, lo, hi uint64) (n uint64, err error) {
+	err = d.fold(ctx, net, key, lo, hi, func(storage.Found) { n++ })
+	return n, err
+}
+
+// Sum returns the sum of the values of key's postings in units lo..hi.
+func (d *DB) Sum(ctx context.Context, net ledger.NetID, key ledger.Key, lo, hi uint64) (sum ledger.Amount, err error) {
+	err = d.fold(ctx, net, key, lo, hi, func(f storage.Found) { sum = sum.Add(f.Value) })
+	return sum, err
+}
+
+func (d *DB) fold(ctx context.Context, net ledger.NetID, key ledger.Key, lo, hi uint64, f func(storage.Found)) error {
+	v, err := d.begin(ctx, net)
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	if lo > hi || lo > ledger.MaxSeq {
+		return nil
+	}
+	scan := storage.Scan{Lo: ledger.Ord{Seq: lo}, Hi: ledger.Ord{Seq: min(hi, ledger.MaxSeq), Pos: ledger.UnitPos}}
+	return v.lookup(ctx, key, scan, func(p storage.Found) error {
+		f(p)
+		return nil
+	})
+}
+
+// lookup walks the postings. In a prefix scan it jumps over places outside the range.
+func (v *view) lookup(ctx context.Context, key ledger.Key, scan storage.Scan, f func(storage.Found) error) (err error) {
+	net := v.network.ID
+	prefix := appendPostingPrefix(nil, net, key.Kind, key.Val)
+	lo, hi := prefix, after(prefix)
+	if !scan.Prefix {
+		lo = appendPostingKey(nil, net, key, scan.Lo)
+		hi = append(appendPostingKey(nil, net, key, scan.Hi), 0)
+	}
+	it, err := v.pr.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: lo, UpperBound: hi})
+	if err != nil {
+		return v.d.readError(prefix, err)
+	}
+	defer func() { err = errors.Join(err, v.d.readError(prefix, it.Close())) }()
+	first, next := it.First, it.Next
+	if scan.Reverse {
+		first, next = it.Last, it.Prev
+	}
+	n := 0
+	for ok := first(); ok; n++ {
+		if n&0xff == 0 {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+		k, o, err := splitPosting(it.Key()[2:])
+		if err != nil {
+			return v.d.badRow(it.Key(), err)
+		}
+		if o.Less(scan.Lo) || scan.Hi.Less(o) {
+			ok = v.skip(it, k, o, scan)
+			continue
+		}
+		if !v.has(o.Seq) {
+			ok = next()
+			continue
+		}
+		val, err := it.ValueAndErr()
+		if err != nil {
+			return v.d.readError(it.Key(), err)
+		}
+		role, amount, err := decodePostingValue(val)
+		if err != nil {
+			return v.d.badRow(it.Key(), err)
+		}
+		if err := f(storage.Found{Key: k, Ord: o, Role: role, Value: amount}); err != nil {
+			return err
+		}
+		ok = next()
+	}
+	if err := it.Error(); err != nil {
+		return v.d.readError(prefix, err)
+	}
+	return ctx.Err()
+}
+
+// skip jumps from a place outside the range to the next that can be inside.
+func (v *view) skip(it *pebble.Iterator, k ledger.Key, o ledger.Ord, scan storage.Scan) bool {
+	at := func(o ledger.Ord) []byte { return appendPostingKey(nil, v.network.ID, k, o) }
+	// all places of k lie before "k 00 ff"
+	end := append(append(appendPostingPrefix(nil, v.network.ID, k.Kind, k.Val), 0), 0xff)
+	switch before := o.Less(scan.Lo); {
+	case before && !scan.Reverse:
+		return it.SeekGE(at(scan.Lo))
+	case before:
+		return it.SeekLT(at(ledger.Ord{}))
+	case !scan.Reverse:
+		return it.SeekGE(end)
+	}
+	return it.SeekLT(append(at(scan.Hi), 0))
+}

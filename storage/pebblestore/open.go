@@ -1,0 +1,319 @@
+package pebblestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"permanode/ledger"
+	"permanode/storage"
+)
+
+// pebbleFormat is the format of Pebble's own files. It is fixed, because raising it is one-way: a step
+// of migrations does that.
+const pebbleFormat = pebble.FormatValueSeparation
+
+const defaultMemory = 512 << 20
+
+// Options says how a store is opened.
+type Options struct {
+	// Codec returns the codec of an era, to re-hash what is read.
+	Codec func(ledger.Era) (ledger.Codec, bool)
+	// Memory is what the store may use in bytes, 0 for 512 MiB: a quarter is the block cache, a quarter the
+	// largest cone, the rest memtables and tables in use.
+	Memory int64
+	// FS is the file system; nil is the disk.
+	FS vfs.FS
+	// ReadOnly leaves the directory as it is. A directory that is not there is storage.ErrNoData.
+	ReadOnly bool
+	// Damaged opens read-only although SUMS does not fit, for a check that lists what can be read.
+	Damaged bool
+	// Log gets what Pebble says; nil drops it.
+	Log *slog.Logger
+}
+
+// Open opens the store in dir and creates it unless opts.ReadOnly. It fails with storage.ErrLocked,
+// storage.ErrNoData, or storage.ErrCorrupt where a file differs from what the last clean stop wrote.
+func Open(dir string, opts Options) (*DB, error) {
+	d, err := open(dir, opts)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", dir, err)
+	}
+	return d, nil
+}
+
+func open(dir string, opts Options) (_ *DB, err error) {
+	if opts.FS == nil {
+		opts.FS = vfs.Default
+	}
+	if opts.Memory <= 0 {
+		opts.Memory = defaultMemory
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	opts.ReadOnly = opts.ReadOnly || opts.Damaged
+	if err := prepareDir(opts.FS, dir, opts.ReadOnly); err != nil {
+		return nil, err
+	}
+	d := &DB{dir: dir, opts: opts, gate: newGate(opts.FS), nets: map[ledger.NetID]*network{}, writing: map[ledger.NetID]bool{}}
+	d.idle.L = &d.mu
+	if d.lock, err = lockDir(opts.FS, dir); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = d.lock.Close()
+		}
+	}()
+	want, err := d.checkSums()
+	if err != nil {
+		return nil, err
+	}
+	if err := d.checkPresent(); err != nil {
+		return nil, err
+	}
+	if want != nil && !opts.ReadOnly {
+		if err := removeSums(opts.FS, dir); err != nil {
+			return nil, err
+		}
+	}
+	if err := d.start(); err != nil {
+		return nil, err
+	}
+	if err := d.load(want); err != nil {
+		return nil, errors.Join(err, d.stopPebble())
+	}
+	return d, nil
+}
+
+// prepareDir makes the directory, and makes sure that it survives a power loss.
+func prepareDir(fs vfs.FS, dir string, readOnly bool) error {
+	_, err := fs.Stat(dir)
+	switch {
+	case err == nil || !errors.Is(err, os.ErrNotExist):
+		return err
+	case readOnly:
+		return storage.ErrNoData
+	}
+	var missing []string
+	for p := dir; ; p = fs.PathDir(p) {
+		if _, err := fs.Stat(p); err == nil || p == fs.PathDir(p) {
+			break
+		}
+		missing = append(missing, p)
+	}
+	if err := fs.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, p := range missing {
+		if err := syncDir(fs, fs.PathDir(p)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func syncDir(fs vfs.FS, dir string) error {
+	f, err := fs.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// lockDir takes Pebble's lock. Whatever keeps an existing directory from being locked, but missing
+// permission, is another holder.
+func lockDir(fs vfs.FS, dir string) (*pebble.Lock, error) {
+	l, err := pebble.LockDirectory(dir, fs)
+	switch {
+	case err == nil:
+		return l, nil
+	case isLockHeld(err):
+		return nil, fmt.Errorf("%w (%v)", storage.ErrLocked, err)
+	}
+	return nil, err
+}
+
+// checkPresent tells a store from an empty directory, and refuses to start a new store over what is
+// left of an old one: Pebble would remove its tables.
+func (d *DB) checkPresent() error {
+	desc, err := pebble.Peek(d.dir, d.opts.FS)
+	if err != nil {
+		return corruptFile(d.dir, err)
+	}
+	if desc.Exists {
+		return nil
+	}
+	names, err := d.opts.FS.List(d.dir)
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if isTable(n) || strings.HasPrefix(n, "MANIFEST-") {
+			return corruptFile(n, errors.New("tables without the marker that names their manifest; restore the directory from a copy"))
+		}
+	}
+	if d.opts.ReadOnly {
+		return storage.ErrNoData
+	}
+	return nil
+}
+
+// start opens Pebble behind the gate.
+func (d *DB) start() error {
+	cache := pebble.NewCache(d.opts.Memory / 4)
+	defer cache.Unref()
+	po := d.pebbleOptions(cache)
+	db, err := pebble.Open(d.dir, po)
+	if err != nil {
+		if pebble.IsCorruptionError(err) || d.opts.Damaged {
+			return corruptFile(d.dir, err)
+		}
+		return err
+	}
+	d.db = db
+	d.gate.live.Store(true)
+	if err := d.gate.err(); err != nil {
+		return errors.Join(err, d.stopPebble())
+	}
+	return nil
+}
+
+func (d *DB) pebbleOptions(cache *pebble.Cache) *pebble.Options {
+	po := &pebble.Options{
+		Cache:              cache,
+		FS:                 d.gate,
+		ReadOnly:           d.opts.ReadOnly,
+		Lock:               d.lock,
+		FormatMajorVersion: pebbleFormat,
+		Logger:             pebbleLog{d},
+		EventListener:      d.events(),
+		MemTableSize:       uint64(min(max(d.opts.Memory/16, 1<<20), 64<<20)),
+		// Pebble must never make a commit wait for a flush: a flush that fails would hold it forever. The
+		// writer waits instead, see pressure.
+		MemTableStopWritesThreshold: 1 << 20,
+		L0StopWritesThreshold:       1 << 20,
+		L0CompactionThreshold:       4,
+		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
+		MaxOpenFiles:                1000,
+		BytesPerSync:                1 << 20,
+	}
+	for i := range po.Levels {
+		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		po.Levels[i].FilterType = pebble.TableFilter
+	}
+	po.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionGood })
+	return po
+}
+
+// events wakes the writer that waits for room and stops writing when background work fails.
+func (d *DB) events() *pebble.EventListener {
+	d.pressure.wake = make(chan struct{}, 1)
+	return &pebble.EventListener{
+		BackgroundError: func(err error) {
+			d.opts.Log.Error("background work of the store failed", "err", err)
+			d.gate.freeze(fmt.Errorf("background work: %w", err))
+		},
+		DataCorruption: func(i pebble.DataCorruptionInfo) {
+			d.opts.Log.Error("corrupt file", "file", path.Base(i.Path), "err", i.Details)
+		},
+		WALCreated:    func(pebble.WALCreateInfo) { d.pressure.changed() },
+		FlushEnd:      func(pebble.FlushInfo) { d.pressure.changed() },
+		CompactionEnd: func(pebble.CompactionInfo) { d.pressure.changed() },
+	}
+}
+
+// pebbleLog hands Pebble's log on. Fatalf means a broken invariant; I/O failures end at the gate. A
+// panic reaches apply, which stops writing, where it comes from a commit.
+type pebbleLog struct{ d *DB }
+
+func (l pebbleLog) Infof(string, ...any) {}
+
+func (l pebbleLog) Errorf(format string, args ...any) {
+	l.d.opts.Log.Error("pebble", "msg", fmt.Sprintf(format, args...))
+}
+
+func (l pebbleLog) Fatalf(format string, args ...any) {
+	err := fmt.Errorf("pebble: "+format, args...)
+	l.d.gate.freeze(err)
+	panic(err)
+}
+
+// load reads format, networks and coverage, and compares them with the units that SUMS names.
+func (d *DB) load(want *sums) error {
+	if err := d.loadFormat(); err != nil {
+		return err
+	}
+	err := d.each(context.Background(), []byte{tabNetwork}, func(key, val []byte) error {
+		n, err := decodeNetwork(val)
+		if err == nil && len(key) != 2 {
+			err = errRow("network key of %d bytes", len(key))
+		}
+		if err != nil {
+			return d.badRow(key, err)
+		}
+		n.ID = ledger.NetID(key[1])
+		return d.loadNetwork(n)
+	})
+	if err != nil || want == nil || d.opts.Damaged {
+		return err
+	}
+	return d.compareUnits(want)
+}
+
+func (d *DB) loadFormat() error {
+	v, err := d.get(d.db, keyFormat())
+	switch {
+	case errors.Is(err, pebble.ErrNotFound):
+		if d.opts.ReadOnly {
+			return storage.ErrNoData
+		}
+		b := d.db.NewBatch()
+		_ = b.Set(keyFormat(), []byte{formatVersion}, nil)
+		return d.apply(b, pebble.Sync)
+	case err != nil:
+		return err
+	case len(v) != 1 || v[0] == 0:
+		return d.badRow(keyFormat(), errRow("format row %x", v))
+	case v[0] > formatVersion:
+		return fmt.Errorf("data has format %d, this program knows %d: use a newer permanode", v[0], formatVersion)
+	}
+	return nil
+}
+
+func (d *DB) loadNetwork(n ledger.Network) error {
+	st := &netState{network: n}
+	err := d.each(context.Background(), keyNet(tabSpan, n.ID), func(key, val []byte) error {
+		s, err := decodeSpan(key, val)
+		if err != nil {
+			return d.badRow(key, err)
+		}
+		st.spans = append(st.spans, s)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = d.each(context.Background(), keyNet(tabGap, n.ID), func(key, val []byte) error {
+		g, err := decodeGap(key, val)
+		if err != nil {
+			return d.badRow(key, err)
+		}
+		st.gaps = append(st.gaps, g)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	d.nets[n.ID] = newNetwork(st)
+	return nil
+}

@@ -1,0 +1,347 @@
+package pebblestore
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"golang.org/x/sync/errgroup"
+
+	"permanode/ledger"
+)
+
+// SumsName is the file that a clean stop leaves: the size and SHA-256 of every other file below the
+// directory and the last unit of every network, hashed itself. It is removed before the first write after
+// an opening, so a directory that was killed has none.
+//
+//	permanode sums 1
+//	file SIZE SHA256 NAME          one a file, by name; NAME with slashes, relative to the directory
+//	unit NETWORK SEQ ID            one a network that holds a unit, by name
+//	sha256 HEX                     of all bytes before this line
+const SumsName = "SUMS"
+
+const sumsHead = "permanode sums 1\n"
+
+type fileSum struct {
+	name string
+	size int64
+	sum  [32]byte
+}
+
+type lastUnit struct {
+	network string
+	seq     uint64
+	id      ledger.ID
+}
+
+type sums struct {
+	files []fileSum
+	units []lastUnit
+}
+
+func (s *sums) encode() []byte {
+	var b bytes.Buffer
+	b.WriteString(sumsHead)
+	for _, f := range s.files {
+		fmt.Fprintf(&b, "file %d %x %s\n", f.size, f.sum, f.name)
+	}
+	for _, u := range s.units {
+		fmt.Fprintf(&b, "unit %s %d %s\n", u.network, u.seq, u.id)
+	}
+	fmt.Fprintf(&b, "sha256 %x\n", sha256.Sum256(b.Bytes()))
+	return b.Bytes()
+}
+
+var errSums = errors.New("not as a clean stop wrote it")
+
+// decodeSums accepts exactly what encode writes.
+func decodeSums(raw []byte) (*sums, error) {
+	s := &sums{}
+	sc := bufio.NewScanner(bytes.NewReader(raw))
+	sc.Buffer(nil, 1<<20)
+	for sc.Scan() {
+		f := strings.SplitN(sc.Text(), " ", 4)
+		switch {
+		case f[0] == "file" && len(f) == 4:
+			size, err := strconv.ParseInt(f[1], 10, 64)
+			sum, err2 := hex.DecodeString(f[2])
+			if err != nil || err2 != nil || len(sum) != 32 {
+				return nil, errSums
+			}
+			s.files = append(s.files, fileSum{f[3], size, [32]byte(sum)})
+		case f[0] == "unit" && len(f) == 4:
+			seq, err := strconv.ParseUint(f[2], 10, 64)
+			id, err2 := hex.DecodeString(f[3])
+			if err != nil || err2 != nil || len(id) > ledger.MaxIDLen {
+				return nil, errSums
+			}
+			s.units = append(s.units, lastUnit{f[1], seq, ledger.NewID(id)})
+		}
+	}
+	if sc.Err() != nil || !bytes.Equal(s.encode(), raw) {
+		return nil, errSums
+	}
+	return s, nil
+}
+
+// A FileFault is a file that differs from what the last clean stop wrote.
+type FileFault struct {
+	Name string
+	Why  string
+}
+
+// checkSums compares the directory with SUMS, nil if there is none. A difference is an error that names
+// the files, unless the store is opened as damaged: then the faults are kept for FileFaults.
+func (d *DB) checkSums() (*sums, error) {
+	raw, err := readFile(d.opts.FS, d.opts.FS.PathJoin(d.dir, SumsName))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	s, err := decodeSums(raw)
+	if err != nil {
+		d.faults = append(d.faults, FileFault{SumsName, err.Error()})
+	} else if d.faults, err = d.compareFiles(s); err != nil {
+		return nil, err
+	}
+	if len(d.faults) > 0 && !d.opts.Damaged {
+		errs := make([]error, 0, len(d.faults))
+		for _, f := range d.faults[:min(len(d.faults), 10)] {
+			errs = append(errs, corruptFile(f.Name, errors.New(f.Why)))
+		}
+		return nil, errors.Join(errs...)
+	}
+	return s, nil
+}
+
+// FileFaults returns the files that differ from what the last clean stop wrote. There are none where the
+// last stop was not clean, or the store was opened otherwise than as damaged.
+func (d *DB) FileFaults() []FileFault { return slices.Clone(d.faults) }
+
+// compareFiles hashes the files that s names, and looks for Pebble's files that it does not name.
+func (d *DB) compareFiles(s *sums) ([]FileFault, error) {
+	why := make([]string, len(s.files))
+	d.known = map[string]fileSum{}
+	var g errgroup.Group
+	g.SetLimit(hashers)
+	for i, f := range s.files {
+		g.Go(func() error {
+			why[i] = d.compareFile(f)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	var faults []FileFault
+	for i, f := range s.files {
+		if why[i] != "" {
+			faults = append(faults, FileFault{f.name, why[i]})
+		} else if isTable(f.name) {
+			d.known[f.name] = f
+		}
+	}
+	names, err := d.opts.FS.List(d.dir)
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(names)
+	for _, n := range names {
+		listed := slices.ContainsFunc(s.files, func(f fileSum) bool { return f.name == n })
+		if !listed && (isTable(n) || strings.HasSuffix(n, ".log") || strings.HasPrefix(n, "MANIFEST-") || strings.HasPrefix(n, "marker.")) {
+			faults = append(faults, FileFault{n, "a file of the store that the last clean stop did not leave"})
+		}
+	}
+	return faults, nil
+}
+
+// hashers is the number of files hashed at once.
+const hashers = 2
+
+func (d *DB) compareFile(f fileSum) string {
+	name := d.opts.FS.PathJoin(append([]string{d.dir}, strings.Split(f.name, "/")...)...)
+	st, err := d.opts.FS.Stat(name)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return "it is missing"
+	case err != nil:
+		return err.Error()
+	case st.Size() != f.size:
+		return fmt.Sprintf("it has %d bytes, not %d", st.Size(), f.size)
+	}
+	got, err := d.hashFile(name, f.name)
+	switch {
+	case err != nil:
+		return err.Error()
+	case got.sum != f.sum:
+		return fmt.Sprintf("its SHA-256 is %x, not %x", got.sum, f.sum)
+	}
+	return ""
+}
+
+// hashFile hashes a file. The lock file is not opened: closing it would drop the lock. It is empty.
+func (d *DB) hashFile(path, name string) (fileSum, error) {
+	s := fileSum{name: name, sum: sha256.Sum256(nil)}
+	if name == lockName {
+		return s, nil
+	}
+	f, err := d.opts.FS.Open(path, vfs.SequentialReadsOption)
+	if err != nil {
+		return s, err
+	}
+	h := sha256.New()
+	s.size, err = io.Copy(h, onlyReader{f})
+	h.Sum(s.sum[:0])
+	return s, errors.Join(err, f.Close())
+}
+
+// onlyReader hides what io.Copy might use instead of Read.
+type onlyReader struct{ io.Reader }
+
+const lockName = "LOCK"
+
+func readFile(fs vfs.FS, name string) ([]byte, error) {
+	f, err := fs.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := io.ReadAll(onlyReader{f})
+	return raw, errors.Join(err, f.Close())
+}
+
+// removeSums removes SUMS for good: a file that stands after a crash would accuse healthy files.
+func removeSums(fs vfs.FS, dir string) error {
+	if err := fs.Remove(fs.PathJoin(dir, SumsName)); err != nil {
+		return err
+	}
+	return syncDir(fs, dir)
+}
+
+// writeSums writes the list after Pebble is closed.
+func (d *DB) writeSums(units []lastUnit) error {
+	fs := d.opts.FS
+	names, err := d.listFiles("")
+	if err != nil {
+		return err
+	}
+	s := &sums{units: units, files: make([]fileSum, len(names))}
+	var g errgroup.Group
+	g.SetLimit(hashers)
+	for i, n := range names {
+		g.Go(func() (err error) {
+			if k, ok := d.known[n]; ok { // tables do not change; this one was compared at the opening
+				s.files[i] = k
+				return nil
+			}
+			s.files[i], err = d.hashFile(fs.PathJoin(append([]string{d.dir}, strings.Split(n, "/")...)...), n)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	name := fs.PathJoin(d.dir, SumsName)
+	if err := writeFile(fs, name+".tmp", s.encode()); err != nil {
+		return err
+	}
+	if err := fs.Rename(name+".tmp", name); err != nil {
+		return err
+	}
+	return syncDir(fs, d.dir)
+}
+
+func writeFile(fs vfs.FS, name string, raw []byte) error {
+	f, err := fs.Create(name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(raw)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// listFiles returns the names of all files below dir but SUMS, with slashes, sorted.
+func (d *DB) listFiles(under string) (out []string, err error) {
+	fs := d.opts.FS
+	dir := d.dir
+	if under != "" {
+		dir = fs.PathJoin(append([]string{dir}, strings.Split(under, "/")...)...)
+	}
+	names, err := fs.List(dir)
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(names)
+	for _, n := range names {
+		rel := n
+		if under != "" {
+			rel = under + "/" + n
+		}
+		st, err := fs.Stat(fs.PathJoin(dir, n))
+		switch {
+		case err != nil:
+			return nil, err
+		case st.IsDir():
+			more, err := d.listFiles(rel)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, more...)
+		case rel != SumsName && rel != SumsName+".tmp" && st.Mode().IsRegular():
+			if strings.ContainsAny(rel, "\n\r") {
+				return nil, fmt.Errorf("file name %q cannot be listed in %s: remove it", rel, SumsName)
+			}
+			out = append(out, rel)
+		}
+	}
+	return out, nil
+}
+
+// lastUnits returns the newest unit of each network.
+func (d *DB) lastUnits() (out []lastUnit, err error) {
+	for net, n := range d.nets {
+		st := n.state.Load()
+		i := len(st.spans) - 1
+		for i >= 0 && st.spans[i].empty() {
+			i--
+		}
+		if i < 0 {
+			continue
+		}
+		key := keySeq(tabUnit, net, st.spans[i].Hi)
+		val, err := d.get(d.db, key)
+		if err != nil {
+			return nil, err
+		}
+		u, err := decodeUnit(key, val)
+		if err != nil {
+			return nil, d.badRow(key, err)
+		}
+		out = append(out, lastUnit{st.network.Name, u.Seq, u.ID})
+	}
+	slices.SortFunc(out, func(a, b lastUnit) int { return strings.Compare(a.network, b.network) })
+	return out, nil
+}
+
+// compareUnits fails if what Pebble recovered ends elsewhere than the last clean stop.
+func (d *DB) compareUnits(want *sums) error {
+	got, err := d.lastUnits()
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(got, want.units) {
+		return corruptFile(SumsName, fmt.Errorf("it names the last units %v, the store ends with %v", want.units, got))
+	}
+	return nil
+}
