@@ -1,16 +1,15 @@
 package stardust
 
-import (
-	"strings"
-)
+import "strings"
 
-// The classes of reasons why text is no address, beside [ReasonAddressType] and [ReasonLength].
+// The classes of reasons why text is no address, beside [ReasonAddressType].
 const (
-	ReasonChecksum  Reason = "checksum"
-	ReasonCase      Reason = "mixed case"
-	ReasonSeparator Reason = "separator"
-	ReasonCharacter Reason = "character"
-	ReasonPadding   Reason = "padding"
+	ReasonTextLength Reason = "length"
+	ReasonChecksum   Reason = "checksum"
+	ReasonCase       Reason = "mixed case"
+	ReasonSeparator  Reason = "separator"
+	ReasonCharacter  Reason = "character"
+	ReasonPadding    Reason = "padding"
 )
 
 const (
@@ -90,7 +89,7 @@ func ParseBech32(text string) (hrp string, a Address, err error) {
 	raw := r.regroup(groups, len(hrp)+1)
 	at := len(hrp) + 1
 	if r.err == nil && len(raw) == 0 {
-		r.fail(ReasonLength, at, "an address has a type byte and 32 bytes")
+		r.fail(ReasonTextLength, at, "an address has a type byte and 32 bytes")
 	}
 	if r.err == nil {
 		switch raw[0] {
@@ -99,7 +98,7 @@ func ParseBech32(text string) (hrp string, a Address, err error) {
 			r.fail(ReasonAddressType, at, "unknown address type %d", raw[0])
 		}
 		if len(raw) != len(a) {
-			r.fail(ReasonLength, at, "%d bytes; an address has %d", len(raw), len(a))
+			r.fail(ReasonTextLength, at, "%d bytes; an address has %d", len(raw), len(a))
 		}
 	}
 	if r.err != nil {
@@ -111,7 +110,7 @@ func ParseBech32(text string) (hrp string, a Address, err error) {
 // bech32 splits text and checks all that does not depend on what it encodes.
 func (r *reader) bech32(text string) (hrp string, groups []byte) {
 	if len(text) > bech32Max {
-		r.fail(ReasonLength, bech32Max, "%d characters; at most %d are allowed", len(text), bech32Max)
+		r.fail(ReasonTextLength, bech32Max, "%d characters; at most %d are allowed", len(text), bech32Max)
 		return "", nil
 	}
 	lower := strings.ToLower(text)

@@ -243,14 +243,14 @@ func (j *jsonText) parameterChange(c *ParameterChange) {
 	j.close('}')
 }
 
-// addressKeys names the field that holds an address's 32 bytes.
-var addressKeys = map[byte]string{AddressEd25519: "pubKeyHash", AddressAlias: "aliasId", AddressNFT: "nftId"}
+// addressFields names the field that holds an address's 32 bytes.
+var addressFields = map[byte]string{AddressEd25519: "pubKeyHash", AddressAlias: "aliasId", AddressNFT: "nftId"}
 
 func (j *jsonText) address(k string, a *Address) {
 	j.key(k)
 	j.open('{')
 	j.num("type", uint64(a[0]))
-	j.hex(addressKeys[a[0]], a[1:])
+	j.hex(addressFields[a[0]], a[1:])
 	j.close('}')
 }
 

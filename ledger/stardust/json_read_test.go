@@ -90,7 +90,7 @@ type (
 	hexBytes []byte
 	hash32   Hash
 	decimal  uint64
-	hugeHex  struct{ big.Int }
+	hugeHex  struct{ v big.Int }
 )
 
 func (h *hexBytes) UnmarshalText(t []byte) error {
@@ -126,7 +126,7 @@ func (d *decimal) UnmarshalText(t []byte) error {
 
 func (h *hugeHex) UnmarshalText(t []byte) error {
 	digits, ok := strings.CutPrefix(string(t), "0x")
-	if _, good := h.SetString(digits, 16); !ok || !good || h.Sign() < 0 || h.BitLen() > 256 {
+	if _, good := h.v.SetString(digits, 16); !ok || !good || h.v.Sign() < 0 || h.v.BitLen() > 256 {
 		return errors.New("an amount is 0x and at most 64 hex digits")
 	}
 	return nil
@@ -407,7 +407,7 @@ func (j *outputJSON) output() (*Output, error) {
 		if len(j.Tokens[i].ID) != len(FoundryID{}) {
 			return nil, errors.New("a token id has 38 bytes")
 		}
-		o.Tokens = append(o.Tokens, NativeToken{ID: FoundryID(j.Tokens[i].ID), Amount: &j.Tokens[i].Amount.Int})
+		o.Tokens = append(o.Tokens, NativeToken{ID: FoundryID(j.Tokens[i].ID), Amount: &j.Tokens[i].Amount.v})
 	}
 	switch {
 	case j.Type == OutputAlias && j.AliasID != nil:
@@ -415,7 +415,7 @@ func (j *outputJSON) output() (*Output, error) {
 	case j.Type == OutputNFT && j.NFTID != nil:
 		o.ChainID = Hash(*j.NFTID)
 	case j.Type == OutputFoundry && j.Scheme != nil && j.Scheme.Type == 0:
-		o.Minted, o.Melted, o.Maximum = &j.Scheme.Minted.Int, &j.Scheme.Melted.Int, &j.Scheme.Maximum.Int
+		o.Minted, o.Melted, o.Maximum = &j.Scheme.Minted.v, &j.Scheme.Melted.v, &j.Scheme.Maximum.v
 	case j.Type != OutputBasic:
 		return nil, fmt.Errorf("an output of type %d without what its type needs", j.Type)
 	}
