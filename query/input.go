@@ -96,6 +96,9 @@ func pathSegments(u *url.URL) ([]string, *Problem) {
 	if !strings.HasPrefix(path, "/") {
 		return nil, problem("bad-path", "the path %s does not begin with /", quote(path))
 	}
+	if path == "/" {
+		return nil, nil
+	}
 	segments := strings.Split(path[1:], "/")
 	for i, s := range segments {
 		plain, err := url.PathUnescape(s)

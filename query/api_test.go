@@ -1,0 +1,492 @@
+package query_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	neturl "net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"permanode/ledger"
+	"permanode/query"
+	"permanode/storage"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// sample holds network a with units 1-10 and 14-20, a stated gap 11-12, a silent hole 13, and 21 wanted; and network b
+// with the same records in units 3-4.
+func sample() *memory {
+	m := newMemory()
+	m.add("b", []storage.Span{{Lo: 3, Hi: 4, Held: true}}, nil)
+	m.add("a", []storage.Span{{Lo: 1, Hi: 10}, {Lo: 14, Hi: 20}},
+		[]storage.Gap{{From: 11, To: 12, Reason: "every source has pruned it"}, {From: 21, To: 21, Reason: "no source has it"}})
+	return m
+}
+
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (a answer) json(t *testing.T) map[string]any {
+	t.Helper()
+	var v map[string]any
+	if err := json.Unmarshal(a.body, &v); err != nil {
+		t.Fatalf("not JSON: %v: %s", err, a.body)
+	}
+	return v
+}
+
+func api(m *memory) http.Handler {
+	return query.Handler(query.Config{Archive: query.New(m, codecs), Version: "v0", Log: slog.New(slog.DiscardHandler)})
+}
+
+func get(t *testing.T, h http.Handler, url string) answer {
+	t.Helper()
+	return do(t, h, httptest.NewRequest(http.MethodGet, url, nil))
+}
+
+func do(t *testing.T, h http.Handler, r *http.Request) answer {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if w.Header().Get("X-Request-Id") == "" {
+		t.Error("no X-Request-Id")
+	}
+	return answer{w.Code, w.Header(), w.Body.Bytes()}
+}
+
+func idOf(seq uint64, pos int) string { return "0x" + toyCone(1, seq).Records[pos].ID.String() }
+
+func TestCoverageShowsRangesGapsAndTotals(t *testing.T) {
+	h := api(sample())
+	got := get(t, h, "/v1/networks/a/coverage")
+	var records, bytes int
+	for seq := uint64(1); seq <= 20; seq++ {
+		if seq <= 10 || seq >= 14 {
+			for _, r := range toyCone(1, seq).Records {
+				records++
+				bytes += len(r.Parts[0].Raw)
+			}
+		}
+	}
+	want := fmt.Sprintf(`{"network":"a","era":"toy","ranges":[{"from":1,"to":10},{"from":14,"to":20}],"gaps":[`+
+		`{"from":11,"to":12,"reason":"every source has pruned it"},{"from":13,"to":13,"reason":"not collected: it lies between two spans"},`+
+		`{"from":21,"to":21,"reason":"no source has it"}],"records":%d,"bytes":%d}`+"\n", records, bytes)
+	if string(got.body) != want || got.status != 200 {
+		t.Errorf("%d\n got %s\nwant %s", got.status, got.body, want)
+	}
+	if again := get(t, h, "/v1/networks/a/coverage"); string(again.body) != want {
+		t.Errorf("the second answer differs: %s", again.body)
+	}
+}
+
+func TestTotalsGrowWithCoverage(t *testing.T) {
+	m := newMemory()
+	m.add("a", []storage.Span{{Lo: 1, Hi: 9}}, nil)
+	h := api(m)
+	get(t, h, "/v1/networks/a/coverage")
+	m.cover[1] = storage.Coverage{Spans: []storage.Span{{Lo: 1, Hi: 8}}} // unit 9 not yet visible
+	m.cover[1] = storage.Coverage{Spans: []storage.Span{{Lo: 1, Hi: 10}}}
+	m.cones[1][10] = toyCone(1, 10)
+	grown := get(t, h, "/v1/networks/a/coverage").json(t)
+	fresh := get(t, api(m), "/v1/networks/a/coverage").json(t)
+	if fmt.Sprint(grown) != fmt.Sprint(fresh) {
+		t.Errorf("counted on %v, counted anew %v", grown, fresh)
+	}
+}
+
+func TestNotFoundTellsWhy(t *testing.T) {
+	h := api(sample())
+	for url, want := range map[string]struct{ why, word string }{
+		"/v1/networks/a/units/12":                              {"in-gap", "every source has pruned it"},
+		"/v1/networks/a/units/13":                              {"in-gap", "between two spans"},
+		"/v1/networks/a/units/21":                              {"in-gap", "no source has it"},
+		"/v1/networks/a/units/22":                              {"outside-coverage", "units 1-10 and 14-20"},
+		"/v1/networks/a/units/0":                               {"outside-coverage", "units 1-10 and 14-20"},
+		"/v1/networks/a/units/12/records":                      {"in-gap", "every source has pruned it"},
+		"/v1/networks/b/records/" + idOf(9, 0):                 {"never-seen", "b: units 3-4"},
+		"/v1/records/0x" + strings.Repeat("00", 32):            {"never-seen", "a: units 1-10"},
+		"/v1/records/addr1nobody":                              {"never-seen", "b: units 3-4"},
+		"/v1/networks/a/records/0x" + strings.Repeat("ab", 32): {"never-seen", "without 11-12"},
+	} {
+		got := get(t, h, url)
+		v := got.json(t)
+		if got.status != 404 || v["why"] != want.why || !strings.Contains(v["detail"].(string), want.word) || v["coverage"] == nil {
+			t.Errorf("%s: %d %s, want why %s and %q", url, got.status, got.body, want.why, want.word)
+		}
+	}
+}
+
+func TestRecordForms(t *testing.T) {
+	h := api(sample())
+	raw := toyCone(1, 3).Records[2].Parts[0].Raw
+	if got := get(t, h, "/v1/networks/a/records/"+idOf(3, 2)+"?format=raw"); string(got.body) != string(raw) || got.header.Get("Content-Type") != "application/octet-stream" {
+		t.Errorf("raw = %q (%s), want %q", got.body, got.header, raw)
+	}
+	if got := get(t, h, "/v1/networks/a/records/"+strings.ToUpper(idOf(3, 2)[2:])+"?format=json"); !strings.Contains(string(got.body), `"toy"`) {
+		t.Errorf("json = %s", got.body)
+	}
+	v := get(t, h, "/v1/networks/a/records/"+idOf(3, 2)).json(t)
+	for key, want := range map[string]any{
+		"network": "a", "seq": 3.0, "pos": 2.0, "id": idOf(3, 2), "state": "no-transaction", "reason": nil, "basis": "root", "kind": "none",
+		"time": "2021-11-26T04:01:33Z", "tag": "0x7432", "size_bytes": float64(len(raw)),
+	} {
+		if v[key] != want {
+			t.Errorf("%s = %v, want %v", key, v[key], want)
+		}
+	}
+	if amount := v["tokens"].([]any)[0].(map[string]any)["amount"]; amount != "18446744073709551616" {
+		t.Errorf("amount = %v", amount)
+	}
+	v = get(t, h, "/v1/networks/a/records/"+idOf(3, 1)).json(t)
+	if v["tag"] != nil || v["reason"] != 1.0 || fmt.Sprint(v["addresses"]) != "[]" {
+		t.Errorf("no tag, reason 1, no address expected: %v", v)
+	}
+}
+
+func TestUnit(t *testing.T) {
+	h := api(sample())
+	v := get(t, h, "/v1/networks/b/units/4").json(t)
+	if v["seq"] != 4.0 || v["records"] != 5.0 || v["ledger_held"] != true || v["previous_id"] != nil || v["id"] != "0x"+toyCone(1, 4).Unit.ID.String() {
+		t.Errorf("unit = %v", v)
+	}
+	if got := get(t, h, "/v1/networks/b/units/4?format=json"); string(got.body) != `{"index":4}` {
+		t.Errorf("node's form = %s", got.body)
+	}
+}
+
+// pages walks a list to its end and returns its items; every page must say the same total.
+func pages(t *testing.T, h http.Handler, url string) (items []any) {
+	t.Helper()
+	for next := ""; ; {
+		at := url
+		if next != "" {
+			at += "&cursor=" + next
+		}
+		got := get(t, h, at)
+		v := got.json(t)
+		if got.status != 200 {
+			t.Fatalf("%s: %s", at, got.body)
+		}
+		items = append(items, v["items"].([]any)...)
+		if v["next_cursor"] == nil {
+			if total := v["total"].(map[string]any); total["value"] != float64(len(items)) || total["relation"] != "exact" {
+				t.Errorf("%s: total %v after %d items", url, total, len(items))
+			}
+			return items
+		}
+		if next = v["next_cursor"].(string); len(v["items"].([]any)) == 0 {
+			t.Fatalf("%s: an empty page with a cursor", at)
+		}
+	}
+}
+
+// Any page size gives the same list: no row twice, none lost, and no cursor to an empty page.
+func TestPagesAgree(t *testing.T) {
+	h := api(sample())
+	for _, url := range []string{"/v1/records/addr10", "/v1/records/addr11", "/v1/networks/a/units/9/records", "/v1/records/" + idOf(3, 0)} {
+		whole := fmt.Sprint(pages(t, h, url+"?limit=1000"))
+		for limit := 1; limit < 12; limit++ {
+			if got := fmt.Sprint(pages(t, h, fmt.Sprintf("%s?limit=%d", url, limit))); got != whole {
+				t.Errorf("%s by %d:\n got %s\nwant %s", url, limit, got, whole)
+			}
+		}
+	}
+}
+
+func TestPlacesOverNetworks(t *testing.T) {
+	items := pages(t, api(sample()), "/v1/records/"+idOf(3, 0)+"?limit=10")
+	var got []string
+	for _, item := range items {
+		v := item.(map[string]any)
+		got = append(got, fmt.Sprintf("%v %v %v %v %v %v", v["network"], v["seq"], v["pos"], v["as"], v["roles"], v["href"]))
+	}
+	want := []string{
+		"a 3 0 record [mention receive] /v1/networks/a/records/" + idOf(3, 0), "b 3 0 record [mention receive] /v1/networks/b/records/" + idOf(3, 0),
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("places = %q\nwant %q", got, want)
+	}
+	unit := pages(t, api(sample()), "/v1/records/0x"+toyCone(1, 4).Unit.ID.String()+"?limit=10")
+	if v := unit[0].(map[string]any); len(unit) != 2 || v["as"] != "unit" || v["pos"] != nil || v["href"] != "/v1/networks/a/units/4" {
+		t.Errorf("unit = %v", unit)
+	}
+}
+
+// The catalogue of bad input: each is a 4xx problem with a stable type, quickly, and shows nothing raw.
+func TestBadInput(t *testing.T) {
+	h := api(sample())
+	good := idOf(3, 0)
+	foreign := get(t, h, "/v1/records/addr10?limit=1").json(t)["next_cursor"].(string)
+	long := strings.Repeat("7", 64<<10)
+	cases := map[string]string{
+		"/":                                      "no-such-route",
+		"/v2/info":                               "no-such-route",
+		"/v1/info/":                              "bad-path",
+		"//v1/info":                              "bad-path",
+		"/v1//info":                              "bad-path",
+		"/v1/networks/../info":                   "bad-path",
+		"/v1/networks/%2e%2e/info":               "bad-path",
+		"/v1/networks/a/records/%252e%252e":      "bad-id",
+		"/v1/networks/a/records/%00":             "bad-path",
+		"/v1/networks/a/records/%20":             "bad-path",
+		"/v1/networks/a/records/" + good + "%20": "bad-path",
+		"/v1/networks/a/records/" + good + "%0d%0aX:y":     "bad-path",
+		"/v1/networks/a/records/%c3%a9":                    "bad-path",
+		"/v1/networks/a/records/a%2fb":                     "bad-path",
+		"/v1/networks/nosuch/coverage":                     "unknown-network",
+		"/v1/networks/A/coverage":                          "unknown-network",
+		"/v1/networks/a/units/-1":                          "bad-number",
+		"/v1/networks/a/units/+1":                          "bad-number",
+		"/v1/networks/a/units/01":                          "bad-number",
+		"/v1/networks/a/units/1e9":                         "bad-number",
+		"/v1/networks/a/units/NaN":                         "bad-number",
+		"/v1/networks/a/units/0x10":                        "bad-number",
+		"/v1/networks/a/units/9223372036854775808":         "bad-number",
+		"/v1/networks/a/units/18446744073709551616":        "bad-number",
+		"/v1/networks/a/units/4294967296":                  "not-found",
+		"/v1/networks/a/units/9007199254740993":            "bad-number",
+		"/v1/networks/a/records/" + good[:64]:              "bad-id",
+		"/v1/networks/a/records/" + good + "0":             "bad-id",
+		"/v1/networks/a/records/" + good + "00":            "bad-id",
+		"/v1/networks/a/records/0x" + good:                 "bad-id",
+		"/v1/networks/a/records/0xzz":                      "bad-id",
+		"/v1/records/x":                                    "bad-id",
+		"/v1/records/" + good + "?limit=0":                 "bad-parameter",
+		"/v1/records/" + good + "?limit=-1":                "bad-parameter",
+		"/v1/records/" + good + "?limit=1000000000":        "bad-parameter",
+		"/v1/records/" + good + "?limit=":                  "bad-parameter",
+		"/v1/records/" + good + "?limit=1&limit=2":         "bad-parameter",
+		"/v1/records/" + good + "?limt=1":                  "bad-parameter",
+		"/v1/records/" + good + "?limit=%zz":               "bad-parameter",
+		"/v1/records/" + good + "?limit=1;cursor=2":        "bad-parameter",
+		"/v1/records/" + good + "?cursor=!!":               "bad-cursor",
+		"/v1/records/" + good + "?cursor=" + foreign:       "bad-cursor",
+		"/v1/records/addr10?cursor=" + foreign[:10]:        "bad-cursor",
+		"/v1/networks/a/units/9/records?cursor=" + foreign: "bad-cursor",
+		"/v1/networks/a/records/" + good + "?format=xml":   "bad-parameter",
+		"/v1/networks/a/units/3?format=raw":                "bad-parameter",
+		"/v1/info?x=1":                                     "bad-parameter",
+		"/v1/records/" + long:                              "uri-too-long",
+	}
+	for url, want := range cases {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.RequestURI = url
+		u, err := neturl.Parse("http://x" + url)
+		if err != nil {
+			t.Fatalf("%s: %v", url, err)
+		}
+		r.URL = u
+		begin := time.Now()
+		checkProblem(t, url, do(t, h, r), want)
+		if took := time.Since(begin); took > 50*time.Millisecond {
+			t.Errorf("%.60s took %s", url, took)
+		}
+	}
+}
+
+func checkProblem(t *testing.T, what string, got answer, kind string) {
+	t.Helper()
+	v := got.json(t)
+	if v["type"] != "urn:permanode:problem:"+kind || v["status"] != float64(got.status) || v["title"] == "" || v["instance"] != got.header.Get("X-Request-Id") {
+		t.Errorf("%.80s: %d %.300s, want %s", what, got.status, got.body, kind)
+	}
+	if got.status < 400 || got.status > 499 || got.header.Get("Content-Type") != "application/problem+json" || len(got.body) > 4096 {
+		t.Errorf("%.80s: status %d, %s, %d bytes", what, got.status, got.header.Get("Content-Type"), len(got.body))
+	}
+	if detail := v["detail"].(string); strings.ContainsAny(detail, "\r\n\x00") || strings.Contains(detail, "goroutine") {
+		t.Errorf("%.80s: detail %q", what, detail)
+	}
+}
+
+func TestBadRequests(t *testing.T) {
+	h := api(sample())
+	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "get"} {
+		r := httptest.NewRequest("GET", "/v1/info", nil)
+		r.Method = method
+		r.Header.Set("X-HTTP-Method-Override", "GET")
+		got := do(t, h, r)
+		checkProblem(t, method, got, "method-not-allowed")
+		if got.header.Get("Allow") != "GET, HEAD" {
+			t.Errorf("%s: Allow = %q", method, got.header.Get("Allow"))
+		}
+	}
+	checkProblem(t, "body", do(t, h, httptest.NewRequest("GET", "/v1/info", strings.NewReader("{}"))), "unexpected-body")
+	checkProblem(t, "large body", do(t, h, httptest.NewRequest("GET", "/v1/info", strings.NewReader(strings.Repeat("x", 2<<20)))), "body-too-large")
+	r := httptest.NewRequest("GET", "/v1/info", nil)
+	r.Header.Set("X-Long", strings.Repeat("x", 20<<10))
+	checkProblem(t, "headers", do(t, h, r), "headers-too-large")
+	r = httptest.NewRequest("GET", "/v1/info", nil)
+	r.Header["Authorization"] = []string{"Bearer a", "Bearer b"}
+	checkProblem(t, "two authorizations", do(t, h, r), "bad-header")
+}
+
+func TestDamageIsToldAndNotServed(t *testing.T) {
+	m := sample()
+	m.failAt, m.fail = ledger.Ord{Seq: 3}, &storage.CorruptError{Key: "pebble R/01/…", Why: "block checksum"}
+	got := get(t, api(m), "/v1/networks/a/records/"+idOf(3, 0)+"?format=raw")
+	v := got.json(t)
+	if got.status != 500 || v["type"] != "urn:permanode:problem:corrupt" || !strings.Contains(v["detail"].(string), "permanode check --full") {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	m.fail = fmt.Errorf("secret path /x: %w", context.DeadlineExceeded)
+	if got := get(t, api(m), "/v1/networks/a/records/"+idOf(3, 0)); got.status != 503 || got.header.Get("Retry-After") == "" || strings.Contains(string(got.body), "secret") {
+		t.Errorf("%d %v %s", got.status, got.header, got.body)
+	}
+}
+
+func TestReadyzNamesWhatIsNot(t *testing.T) {
+	ready := true
+	h := query.Handler(query.Config{Archive: query.New(sample(), codecs), Log: slog.New(slog.DiscardHandler), Health: func() []query.Component {
+		return []query.Component{{Name: "a", Ready: ready, Detail: "follows node-a"}}
+	}})
+	if got := get(t, h, "/readyz"); got.status != 200 {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	ready = false
+	if got := get(t, h, "/readyz"); got.status != 503 || !strings.Contains(string(got.body), `"ready":false`) {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	if got := get(t, h, "/livez"); got.status != 200 {
+		t.Errorf("livez %d", got.status)
+	}
+}
+
+func TestCheckListen(t *testing.T) {
+	for _, good := range []string{"127.0.0.1:8080", "127.1.2.3:0", "[::1]:80", "localhost:http"} {
+		if err := query.CheckListen(good); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, bad := range []string{"", ":8080", "0.0.0.0:80", "[::]:80", "example.org:80", "192.168.1.1:80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:x", "localhost.evil.org:80"} {
+		if err := query.CheckListen(bad); err == nil {
+			t.Errorf("%q was accepted", bad)
+		}
+	}
+}
+
+// serve runs the API on a free port until the test ends.
+func serve(t *testing.T, h http.Handler) (addr string, stop func() error) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- query.Serve(ctx, ln, h, slog.New(slog.DiscardHandler)) }()
+	return ln.Addr().String(), func() error { cancel(); return <-ended }
+}
+
+func TestServeStopsCleanly(t *testing.T) {
+	addr, stop := serve(t, api(sample()))
+	res, err := http.Get("http://" + addr + "/v1/info")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _ := io.ReadAll(res.Body)
+	res.Body.Close()
+	http.DefaultClient.CloseIdleConnections()
+	if !strings.Contains(string(body), `"networks":["a","b"]`) {
+		t.Errorf("info = %s", body)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// raw sends bytes as they are and returns the status line and body of the answer.
+func raw(t *testing.T, addr, request string) (status, body string) {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(3 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(c, request)
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatalf("%.60q: %v", request, err)
+	}
+	defer res.Body.Close()
+	text, _ := io.ReadAll(res.Body)
+	return res.Status, string(text)
+}
+
+// On the wire: lying lengths, endless bodies and odd request lines are answered at once and in our own words.
+func TestWire(t *testing.T) {
+	addr, stop := serve(t, api(sample()))
+	defer func() {
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for _, c := range []struct{ name, request, status, word string }{
+		{"chunked without end", "GET /v1/info HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "400", "unexpected-body"},
+		{"length lies", "GET /v1/info HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\nshort", "400", "unexpected-body"},
+		{"expect", "GET /v1/info HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n", "400", "unexpected-body"},
+		{"options star", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", "405", "method-not-allowed"},
+		{"trace", "TRACE /v1/info HTTP/1.1\r\nHost: x\r\n\r\n", "405", "method-not-allowed"},
+		{"connect", "CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n", "405", "method-not-allowed"},
+		{"long header", "GET /v1/info HTTP/1.1\r\nHost: x\r\nX-A: " + strings.Repeat("a", 64<<10) + "\r\n\r\n", "431", "headers-too-large"},
+		{"double slash", "GET //v1/info HTTP/1.1\r\nHost: x\r\n\r\n", "400", "bad-path"},
+		{"dots", "GET /v1/../v1/info HTTP/1.1\r\nHost: x\r\n\r\n", "400", "bad-path"},
+		{"head", "HEAD /v1/info HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "200", ""},
+	} {
+		status, body := raw(t, addr, c.request)
+		if c.name == "head" {
+			body = ""
+		}
+		if !strings.HasPrefix(status, c.status) || !strings.Contains(body, c.word) {
+			t.Errorf("%s: %s %s, want %s %s", c.name, status, body, c.status, c.word)
+		}
+	}
+}
+
+func FuzzCursor(f *testing.F) {
+	h := api(sample())
+	f.Add(base64.RawURLEncoding.EncodeToString([]byte{1, 1, 1, 'a'}))
+	f.Fuzz(func(t *testing.T, cursor string) {
+		r := httptest.NewRequest("GET", "/v1/records/addr10", nil)
+		q := r.URL.Query()
+		q.Set("cursor", cursor)
+		r.URL.RawQuery = q.Encode()
+		if got := do(t, h, r); got.status >= 500 {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+	})
+}
+
+func FuzzPath(f *testing.F) {
+	h := api(sample())
+	f.Add("v1/networks/a/records/%00")
+	f.Fuzz(func(t *testing.T, path string) {
+		r := httptest.NewRequest("GET", "/", nil)
+		u, err := neturl.Parse("http://x/" + path)
+		if err != nil {
+			return
+		}
+		r.URL = u
+		if got := do(t, h, r); got.status >= 500 {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+	})
+}
