@@ -1,0 +1,226 @@
+package stardust
+
+import (
+	"crypto/sha256"
+	"slices"
+	"strings"
+
+	"permanode/ledger"
+)
+
+// payloadKeyMin is the size from which a payload is found by its SHA-256.
+const payloadKeyMin = 8 << 10
+
+// poster gathers the postings of one record or unit.
+type poster struct{ list []ledger.Posting }
+
+func (p *poster) add(kind ledger.KeyKind, val string, role ledger.Role, value ledger.Amount) {
+	p.list = append(p.list, ledger.Posting{Key: ledger.Key{Kind: kind, Val: val}, Role: role, Value: value})
+}
+
+func (p *poster) mention(kind ledger.KeyKind, val []byte, role ledger.Role) {
+	p.add(kind, string(val), role, ledger.Amount{})
+}
+
+// merged returns one posting a key, sorted: roles joined and values added.
+func (p *poster) merged() []ledger.Posting {
+	slices.SortFunc(p.list, func(a, b ledger.Posting) int {
+		if a.Key.Kind != b.Key.Kind {
+			return int(a.Key.Kind) - int(b.Key.Kind)
+		}
+		return strings.Compare(a.Key.Val, b.Key.Val)
+	})
+	out := p.list[:0]
+	for _, e := range p.list {
+		if n := len(out) - 1; n >= 0 && out[n].Key == e.Key {
+			out[n].Role |= e.Role
+			out[n].Value = out[n].Value.Add(e.Value)
+			continue
+		}
+		out = append(out, e)
+	}
+	return slices.Clip(out)
+}
+
+// posts returns the postings of a block. in holds the consumed outputs where a ledger is held and the
+// transaction was applied; only then do values count. Of what was not applied everything is a mention.
+func posts(r *ledger.Record, d *prepared, in []*entry, applied bool) []ledger.Posting {
+	p := poster{list: make([]ledger.Posting, 0, 16)}
+	p.add(ledger.KeyRecord, r.ID.Key(), ledger.RoleMention, ledger.Amount{})
+	for i := range d.block.Parents {
+		p.mention(ledger.KeyParent, d.block.Parents[i][:], ledger.RoleMention)
+	}
+	switch payload := d.block.Payload.(type) {
+	case *TaggedData:
+		p.tagged(payload)
+	case *Transaction:
+		p.transaction(payload, d.signers, in, applied)
+	case *Milestone:
+		if payload.Receipt != nil {
+			for i := range payload.Receipt.Funds {
+				p.mention(ledger.KeyAddress, payload.Receipt.Funds[i].Address[:], ledger.RoleMention)
+			}
+		}
+	}
+	return p.merged()
+}
+
+func (p *poster) tagged(t *TaggedData) {
+	p.mention(ledger.KeyTag, t.Tag, ledger.RoleMention)
+	p.payload(t.Data)
+}
+
+func (p *poster) payload(data []byte) {
+	if len(data) >= payloadKeyMin {
+		sum := sha256.Sum256(data)
+		p.mention(ledger.KeyPayload, sum[:], ledger.RoleMention)
+	}
+}
+
+func (p *poster) transaction(t *Transaction, signers []Signer, in []*entry, applied bool) {
+	p.mention(ledger.KeyTransaction, t.ID[:], ledger.RoleMention)
+	spend, receive := ledger.RoleMention, ledger.RoleMention
+	if applied {
+		spend, receive = ledger.RoleSpend, ledger.RoleReceive
+	}
+	for i := range t.Inputs {
+		p.mention(ledger.KeyOutput, t.Inputs[i][:], spend)
+	}
+	for _, e := range in {
+		p.output(e.out, e.id, spend, -1)
+	}
+	for i := range t.Unlocks {
+		if t.Unlocks[i].Type == UnlockSignature && signers[i].Good {
+			role := ledger.RoleSign
+			if applied {
+				role |= ledger.RoleSpend // who signs an applied transaction opened an input of it
+			}
+			p.mention(ledger.KeyAddress, signers[i].Address[:], role)
+		}
+	}
+	valued := 0
+	if len(in) > 0 {
+		valued = 1
+	}
+	for i := range t.Outputs {
+		id := t.output(i)
+		p.mention(ledger.KeyOutput, id[:], receive)
+		p.output(&t.Outputs[i], id, receive, valued)
+	}
+	if t.Payload != nil {
+		p.tagged(t.Payload)
+	}
+}
+
+// output posts all that an output names. sign is what its amounts count: 1 received, -1 consumed, 0 nothing.
+func (p *poster) output(o *Output, id OutputID, role ledger.Role, sign int) {
+	owner := o.owner()
+	p.add(ledger.KeyAddress, string(owner[:]), role, signed(ledger.Coins(o.Amount), sign))
+	for i := range o.Tokens {
+		t := &o.Tokens[i]
+		p.add(ledger.KeyToken, string(owner[:])+string(t.ID[:]), role, signed(ledger.BigAmount(t.Amount), sign))
+	}
+	if c, ok := o.chain(id); ok {
+		p.add(ledger.KeyObject, c.object(), role, ledger.Amount{})
+	}
+	if sign < 0 {
+		return // the rest was said when it was created
+	}
+	for i := range o.Conditions {
+		c := &o.Conditions[i]
+		switch c.Type {
+		case ConditionTimelock:
+		case ConditionStorageReturn, ConditionExpiration:
+			p.mention(ledger.KeyAddress, c.Address[:], ledger.RoleMention|ledger.RoleReturn)
+		default:
+			p.mention(ledger.KeyAddress, c.Address[:], ledger.RoleMention)
+		}
+	}
+	p.features(o.Features)
+	p.features(o.Immutable)
+}
+
+func (p *poster) features(fs []Feature) {
+	for i := range fs {
+		f := &fs[i]
+		switch f.Type {
+		case FeatureSender, FeatureIssuer:
+			p.mention(ledger.KeyAddress, f.Address[:], ledger.RoleMention)
+		case FeatureTag:
+			p.mention(ledger.KeyTag, f.Data, ledger.RoleMention)
+		case FeatureMetadata:
+			p.payload(f.Data)
+		}
+	}
+}
+
+// owner returns whose balance an output counts to: its address, state controller or alias. What expires
+// is computed from outputs, not here.
+func (o *Output) owner() Address { return o.Conditions[0].Address }
+
+// object returns the form of a chain's id in a key: its address, for a foundry its own id.
+func (c chainID) object() string {
+	if c.kind == OutputFoundry {
+		return string(c.id[:])
+	}
+	a := c.address()
+	return string(a[:])
+}
+
+func signed(a ledger.Amount, sign int) ledger.Amount {
+	switch {
+	case sign == 0:
+		return ledger.Amount{}
+	case sign < 0:
+		return a.Neg()
+	}
+	return a
+}
+
+// moves returns the changes of ownership of an applied transaction: what it consumed, then what it made.
+func moves(t *Transaction, in []*entry) []ledger.Move {
+	out := make([]ledger.Move, 0, len(in)+len(t.Outputs))
+	for _, e := range in {
+		out = outputMoves(out, e.out, e.id, -1)
+	}
+	for i := range t.Outputs {
+		out = outputMoves(out, &t.Outputs[i], t.output(i), 1)
+	}
+	return out
+}
+
+func outputMoves(dst []ledger.Move, o *Output, id OutputID, sign int) []ledger.Move {
+	owner := o.owner()
+	m := ledger.Move{Owner: string(owner[:]), Output: ledger.NewID(id[:]), Amount: signed(ledger.Coins(o.Amount), sign)}
+	dst = append(dst, m)
+	for i := range o.Tokens {
+		m.Asset = string(o.Tokens[i].ID[:])
+		m.Amount = signed(ledger.BigAmount(o.Tokens[i].Amount), sign)
+		dst = append(dst, m)
+	}
+	return dst
+}
+
+// receiptMoves returns what a receipt created.
+func receiptMoves(m *Milestone) []ledger.Move {
+	var out []ledger.Move
+	for i := range m.Receipt.Funds {
+		out = outputMoves(out, m.Receipt.Funds[i].output(), m.migrated(i), 1)
+	}
+	return out
+}
+
+// receiptPosts returns the postings of what a receipt created.
+func receiptPosts(m *Milestone, held bool) []ledger.Posting {
+	var p poster
+	sign := 0
+	if held {
+		sign = 1
+	}
+	for i := range m.Receipt.Funds {
+		id := m.migrated(i)
+		p.mention(ledger.KeyOutput, id[:], ledger.RoleReceive)
+		p.output(m.Receipt.Funds[i].output(), id, ledger.RoleReceive, sign)
+	}
+	return p.merged()
+}
