@@ -1,0 +1,315 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"permanode/ledger"
+	"permanode/storage"
+)
+
+const (
+	batchCones = 64      // cones in one commit while catching up
+	batchBytes = 8 << 20 // and about how many bytes
+	chunk      = 32      // records that one worker prepares at a time
+)
+
+// prepared is a closed cone whose records were parsed and whose unlock signatures were checked.
+type prepared struct {
+	*gathered
+	records []ledger.Prepared
+}
+
+// pass runs the pipeline once over the units from to target:
+//
+//	gather(n+2) ‖ prepare(n+1) ‖ seal(n) ‖ commit(n−1)
+//
+// It commits in order all that it can and returns the first *problem, or nil when target is committed.
+// Errors are of this process: the store's, the context's, an equivocation.
+func (c *Collector) pass(ctx context.Context, at position, target uint64) (*problem, error) {
+	c.overlay.reset(at.next - 1)
+	g, ctx := errgroup.WithContext(ctx)
+	// up carries everything before commit: a problem ends it, while what is sealed is still committed.
+	up, stop := context.WithCancel(ctx)
+	defer stop()
+	r := &run{c: c, window: semaphore.NewWeighted(c.window), stop: stop}
+	walked := make(chan *gathered)
+	ready := make(chan *prepared)
+	sealed := make(chan sealedCone, 2)
+	g.Go(func() error { defer close(walked); return r.report(up, r.gatherAll(up, at, target, walked)) })
+	g.Go(func() error { return r.report(up, r.prepareInOrder(up, walked, ready)) })
+	g.Go(func() error { defer close(sealed); return r.report(up, r.sealAll(up, at, ready, sealed)) })
+	g.Go(func() error { return r.report(up, r.commitAll(ctx, sealed)) })
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return r.first, nil
+}
+
+// position is where a pass begins.
+type position struct {
+	next uint64
+	held bool
+	prev *ledger.Unit // committed before next; nil at the first unit of a span
+	snap *ledger.Unit // the snapshot's unit, at the first unit of a span that opened at one
+}
+
+// run is one pass of the pipeline.
+type run struct {
+	c      *Collector
+	window *semaphore.Weighted
+	stop   context.CancelFunc
+
+	mu    sync.Mutex
+	first *problem // of the lowest unit
+}
+
+// report keeps a problem and stops what lies before commit; other errors end the whole pass. Being stopped
+// is no error.
+func (r *run) report(up context.Context, err error) error {
+	var p *problem
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &p):
+		r.keep(p)
+		r.stop()
+		return nil
+	case up.Err() != nil && r.problem() != nil:
+		return nil
+	}
+	return err
+}
+
+func (r *run) problem() *problem {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.first
+}
+
+// gatherAll walks unit after unit: n+1 is walked when n is closed.
+func (r *run) gatherAll(ctx context.Context, at position, target uint64, out chan<- *gathered) error {
+	c := r.c
+	for seq := at.next; seq <= target; seq++ {
+		cone, err := c.gather(ctx, seq, c.start(at, seq))
+		if err != nil {
+			// What was walked before still counts: it is handed on, then the problem ends the pass in its place.
+			var p *problem
+			if errors.As(err, &p) && !p.reset {
+				r.keep(p)
+				return nil
+			}
+			return err
+		}
+		if err := r.window.Acquire(ctx, r.weight(cone)); err != nil {
+			return err
+		}
+		c.overlay.walked(seq, cone.members)
+		if !send(ctx, out, cone) {
+			return ctx.Err()
+		}
+		at.prev, at.snap = &cone.unit, nil
+	}
+	return nil
+}
+
+// keep remembers the problem of the lowest unit.
+func (r *run) keep(p *problem) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.first == nil || p.seq < r.first.seq || p.reset {
+		r.first = p
+	}
+}
+
+func (r *run) weight(cone *gathered) int64 { return min(cone.bytes, r.c.window) }
+
+// prepareInOrder runs the pure half of verification on parallel workers and hands cones on in the order of
+// in, which is the order of commit.
+func (r *run) prepareInOrder(ctx context.Context, in <-chan *gathered, out chan<- *prepared) error {
+	defer close(out)
+	g, ctx := errgroup.WithContext(ctx)
+	work := make(chan func(), r.c.workers)
+	slots := make(chan chan *prepared, r.c.workers)
+	for range r.c.workers {
+		g.Go(func() error {
+			for f := range work {
+				f()
+			}
+			return nil
+		})
+	}
+	g.Go(func() error {
+		defer close(slots)
+		defer close(work)
+		for {
+			cone, ok := recv(ctx, in)
+			if !ok {
+				return ctx.Err()
+			}
+			slot := make(chan *prepared, 1)
+			if !send(ctx, slots, slot) {
+				return ctx.Err()
+			}
+			if err := r.prepare(ctx, cone, slot, work); err != nil {
+				return err
+			}
+		}
+	})
+	g.Go(func() error {
+		for slot := range slots {
+			p, ok := recv(ctx, slot)
+			if !ok || !send(ctx, out, p) {
+				return ctx.Err()
+			}
+		}
+		return nil
+	})
+	return g.Wait()
+}
+
+// prepare cuts a cone into pieces for the workers; the one that ends the last piece fills the slot.
+func (r *run) prepare(ctx context.Context, cone *gathered, slot chan<- *prepared, work chan<- func()) error {
+	p := &prepared{gathered: cone, records: make([]ledger.Prepared, len(cone.members))}
+	n := len(cone.members)
+	if n == 0 {
+		slot <- p
+		return nil
+	}
+	var left sync.WaitGroup
+	pieces := (n + chunk - 1) / chunk
+	left.Add(pieces)
+	for i := range pieces {
+		lo, hi := i*chunk, min(n, (i+1)*chunk)
+		last := i == pieces-1
+		f := func() {
+			copy(p.records[lo:hi], r.c.codec.Prepare(cone.members[lo:hi]))
+			left.Done()
+			if last {
+				// The last piece is taken last, so all others are done or in other workers' hands.
+				left.Wait()
+				slot <- p
+			}
+		}
+		if !send(ctx, work, f) {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+type sealedCone struct {
+	cone   *ledger.Cone
+	weight int64
+}
+
+// sealAll decides order and states of cone after cone and compares the roots.
+func (r *run) sealAll(ctx context.Context, at position, in <-chan *prepared, out chan<- sealedCone) error {
+	for {
+		p, ok := recv(ctx, in)
+		if !ok {
+			return ctx.Err()
+		}
+		cone, err := r.c.seal(ctx, p)
+		if err != nil {
+			return err
+		}
+		r.c.overlay.sealed(cone)
+		if !send(ctx, out, sealedCone{cone, r.weight(p.gathered)}) {
+			return ctx.Err()
+		}
+	}
+}
+
+// seal proves one cone. A *problem says that it is not true.
+func (c *Collector) seal(ctx context.Context, p *prepared) (*ledger.Cone, error) {
+	keys := p.asm.StateKeys(p.records)
+	vals, err := c.overlay.read(ctx, keys)
+	if err != nil {
+		return nil, fmt.Errorf("read state for unit %d of %s: %w", p.unit.Seq, c.name, err)
+	}
+	view := make(ledger.View, len(keys))
+	for i, k := range keys {
+		view[string(k)] = vals[i]
+	}
+	cone, err := p.asm.Seal(p.records, view, p.claims)
+	if err == nil {
+		cone.Net = c.net
+		c.judgeClaims(p, cone)
+		return cone, nil
+	}
+	if !untrue(err) {
+		return nil, fmt.Errorf("seal unit %d of %s: %w", p.unit.Seq, c.name, err)
+	}
+	return nil, c.rejected(p, err)
+}
+
+// rejected sorts out a cone that its own root refutes.
+func (c *Collector) rejected(p *prepared, err error) *problem {
+	seq := p.unit.Seq
+	switch {
+	case p.edged > 0:
+		return c.missing(seq, fmt.Errorf("no source gave %d of its records, and they do not belong to earlier units (%w)", p.edged, err))
+	case p.claims != nil && len(p.sayers) > 0:
+		c.doubt(seq, p)
+		for _, s := range p.sayers {
+			c.note(storage.Note{Kind: storage.NoteClaim, Seq: seq, To: seq, Unit: p.unit.ID, Source: s.Name(), Code: "claims.refuted",
+				Text: oneLine("the unit's signed root refutes what the node says of its records: " + err.Error())})
+			s.lied(err)
+		}
+	}
+	c.refuse(seq, ledger.ID{}, p.from.Name(), err, c.codec.Head(p.unit))
+	return &problem{seq: seq, kind: problemForged, err: err}
+}
+
+// commitAll makes sealed cones durable, several at a time while they come faster than that.
+func (r *run) commitAll(ctx context.Context, in <-chan sealedCone) error {
+	for {
+		first, ok := recv(ctx, in)
+		if !ok {
+			return ctx.Err()
+		}
+		if p := r.problem(); p != nil && p.reset && first.cone.Unit.Seq >= p.seq {
+			return nil // another unit may be the right one
+		}
+		batch, weight := []*ledger.Cone{first.cone}, first.weight
+		for more := true; more && len(batch) < batchCones && weight < batchBytes; {
+			select {
+			case next, open := <-in:
+				if more = open; open {
+					batch, weight = append(batch, next.cone), weight+next.weight
+				}
+			default:
+				more = false
+			}
+		}
+		if err := r.c.commit(ctx, batch); err != nil {
+			return err
+		}
+		r.window.Release(weight)
+	}
+}
+
+// recv and send report false once ctx is done or, for recv, in is closed.
+func recv[T any](ctx context.Context, in <-chan T) (v T, ok bool) {
+	select {
+	case v, ok = <-in:
+		return v, ok
+	case <-ctx.Done():
+		return v, false
+	}
+}
+
+func send[T any](ctx context.Context, out chan<- T, v T) bool {
+	select {
+	case out <- v:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

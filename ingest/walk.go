@@ -1,0 +1,337 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"permanode/ledger"
+	"permanode/storage"
+)
+
+const (
+	wantMost   = 256 // records asked for at a time: 8 MiB of the largest ones
+	walkRounds = 5   // how often sources are asked for what nobody gave
+	roundPause = 25 * time.Millisecond
+)
+
+// gathered is a closed cone: all bytes are here, nothing but the unit's signatures is proven.
+type gathered struct {
+	asm     ledger.Assembly
+	unit    ledger.Unit
+	members []ledger.Identified
+	bytes   int64
+	claims  *ledger.NodeClaims // nil where a ledger is held
+	sayers  []*asked           // who made the claims
+	edged   int                // records taken for earlier ones because nobody knows them
+	from    *asked             // who gave the head
+}
+
+// gather finds the head of unit seq and walks its cone. It returns a *problem if that cannot be had now.
+func (c *Collector) gather(ctx context.Context, seq uint64, start ledger.Start) (*gathered, error) {
+	v, err := c.chooseHead(ctx, seq, start)
+	if err != nil {
+		return nil, err
+	}
+	w := &walk{c: c, seq: seq, start: start, cone: gathered{asm: v.asm, unit: v.unit, from: v.from[0], bytes: int64(len(v.head))}}
+	if !start.Held {
+		w.cone.claims = &ledger.NodeClaims{Records: map[ledger.ID]ledger.Claimed{}}
+	}
+	if err := w.whole(ctx); err != nil {
+		return nil, err
+	}
+	if err := w.close(ctx); err != nil {
+		return nil, err
+	}
+	w.cone.members = w.cone.asm.Members()
+	if err := w.claimRest(ctx); err != nil {
+		return nil, err
+	}
+	return &w.cone, nil
+}
+
+// walk is the state of one gathering. One goroutine.
+type walk struct {
+	c     *Collector
+	seq   uint64
+	start ledger.Start
+	cone  gathered
+
+	have     map[ledger.ID]ledger.Identified // of a source that gives whole cones
+	haveFrom *asked
+	claimed  map[ledger.ID]bool // asked for claims
+}
+
+// whole takes the cone of the first source that can give one, if any. What is not part of the cone stays
+// unused; what is missing is asked for record by record.
+func (w *walk) whole(ctx context.Context) error {
+	for _, s := range w.c.pool.ready() {
+		s.mu.Lock()
+		cannot := s.noCones
+		s.mu.Unlock()
+		if cannot {
+			continue
+		}
+		_, raws, err := s.Cone(ctx, w.seq)
+		if errors.Is(err, ErrCannot) {
+			s.mu.Lock()
+			s.noCones = true
+			s.mu.Unlock()
+			continue
+		}
+		s.answer(ctx, err)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			continue
+		}
+		w.have, w.haveFrom = make(map[ledger.ID]ledger.Identified, len(raws)), s
+		for _, r := range w.c.codec.Identify(raws) {
+			w.have[r.ID] = r
+		}
+		return nil
+	}
+	return nil
+}
+
+// close asks for what is missing until the cone is closed.
+func (w *walk) close(ctx context.Context) error {
+	for round := 0; ; {
+		want, err := w.cone.asm.Want(ctx, wantMost)
+		if err != nil {
+			return err
+		}
+		if len(want) == 0 {
+			w.reportExtra()
+			return nil
+		}
+		got, err := w.find(ctx, want)
+		if err != nil {
+			return err
+		}
+		if len(got) > 0 {
+			round = 0
+			if err := w.put(got); err != nil {
+				return err
+			}
+			continue
+		}
+		if got == nil { // some were declared edges: ask again what is wanted
+			continue
+		}
+		if round++; round >= walkRounds || w.seq > 0 && w.seq <= w.c.pool.prunedTo() {
+			if err := w.giveUp(want, round); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := sleep(ctx, max(roundPause<<round, min(w.c.pool.pause(), 2*time.Second))); err != nil {
+			return err
+		}
+	}
+}
+
+// giveUp declares what nobody gave an edge where that is possible: at the lower end of a span a node that
+// has pruned what lies below can say nothing about it. The root refutes it if it is not so. Elsewhere it
+// is a problem.
+func (w *walk) giveUp(want []ledger.ID, rounds int) error {
+	first := w.start.Prev == nil
+	if first || !w.start.Held {
+		w.cone.edged += len(want)
+		w.cone.asm.Edge(want...)
+		return nil
+	}
+	return w.c.missing(w.seq, fmt.Errorf("no source gave %d of its records in %d rounds, %s is one of them",
+		len(want), rounds, w.c.codec.FormatID(want[0])))
+}
+
+// find returns wanted records from the nearest place that has any. A nil slice says that some ids were
+// declared edges instead; an empty one that nobody has any.
+func (w *walk) find(ctx context.Context, want []ledger.ID) ([]ledger.Identified, error) {
+	var got []ledger.Identified
+	for _, id := range want {
+		if r, ok := w.have[id]; ok {
+			got = append(got, r)
+			delete(w.have, id)
+		}
+	}
+	if len(got) > 0 {
+		return got, nil
+	}
+	if !w.start.Held {
+		if edges, err := w.edges(ctx, want); err != nil || edges {
+			return nil, err
+		}
+	}
+	if got = w.c.cache.get(want); len(got) > 0 {
+		return got, nil
+	}
+	return w.c.fetch(ctx, w.seq, want)
+}
+
+// put hands records to the assembly, and bounds the cone.
+func (w *walk) put(got []ledger.Identified) error {
+	for i := range got {
+		w.cone.bytes += int64(len(got[i].Raw)) + entryCost
+	}
+	if w.cone.bytes > w.c.maxCone {
+		return &problem{seq: w.seq, kind: problemTooLarge, err: fmt.Errorf("%w: more than %d bytes; give more memory", storage.ErrTooLarge, w.c.maxCone)}
+	}
+	err := w.cone.asm.Put(got...)
+	if err != nil && untrue(err) {
+		return &problem{seq: w.seq, kind: problemForged, err: err}
+	}
+	return err
+}
+
+// reportExtra notes a source whose whole cone held records that are no part of it.
+func (w *walk) reportExtra() {
+	for id, r := range w.have {
+		err := &ledger.Mismatch{Got: id}
+		w.haveFrom.lied(err)
+		w.c.refuse(w.seq, id, w.haveFrom.Name(), err, r.Raw)
+		break
+	}
+}
+
+// fetch asks sources in turn for records. Bytes that were not asked for are refused; the honest rest of
+// the same answer is taken.
+func (c *Collector) fetch(ctx context.Context, seq uint64, want []ledger.ID) ([]ledger.Identified, error) {
+	missing := make(map[ledger.ID]struct{}, len(want))
+	for _, id := range want {
+		missing[id] = struct{}{}
+	}
+	got := []ledger.Identified{}
+	for _, s := range c.pool.ready() {
+		ask := make([]ledger.ID, 0, len(missing))
+		for _, id := range want {
+			if _, ok := missing[id]; ok {
+				ask = append(ask, id)
+			}
+		}
+		if len(ask) == 0 {
+			break
+		}
+		raws, err := s.Fetch(ctx, ask)
+		s.answer(ctx, err)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		for _, r := range c.codec.Identify(raws) {
+			if _, ok := missing[r.ID]; !ok || r.ID.IsZero() {
+				err := error(&ledger.Mismatch{Got: r.ID})
+				if r.Err != nil {
+					err = r.Err
+				}
+				s.lied(err)
+				c.refuse(seq, r.ID, s.Name(), err, r.Raw)
+				continue
+			}
+			delete(missing, r.ID)
+			got = append(got, r)
+		}
+	}
+	c.cache.put(got...) // an interrupted walk need not ask again
+	return got, nil
+}
+
+// edges asks for claims about wanted records and declares those that an earlier unit confirmed. It reports
+// whether there were any.
+func (w *walk) edges(ctx context.Context, want []ledger.ID) (bool, error) {
+	if w.claimed == nil {
+		w.claimed = map[ledger.ID]bool{}
+	}
+	var ask []ledger.ID
+	for _, id := range want {
+		if !w.claimed[id] {
+			w.claimed[id] = true
+			ask = append(ask, id)
+		}
+	}
+	if err := w.claim(ctx, ask); err != nil {
+		return false, err
+	}
+	var edges []ledger.ID
+	for _, id := range ask {
+		if said, ok := w.cone.claims.Records[id]; ok && said.Referenced != 0 && said.Referenced < w.seq {
+			edges = append(edges, id)
+		}
+	}
+	if len(edges) > 0 {
+		w.cone.asm.Edge(edges...)
+	}
+	return len(edges) > 0, nil
+}
+
+// claimRest asks for claims about members that no source was asked about yet.
+func (w *walk) claimRest(ctx context.Context) error {
+	if w.start.Held {
+		return nil
+	}
+	var ask []ledger.ID
+	for i := range w.cone.members {
+		if _, ok := w.cone.claims.Records[w.cone.members[i].ID]; !ok {
+			ask = append(ask, w.cone.members[i].ID)
+		}
+	}
+	for len(ask) > 0 {
+		n := min(len(ask), wantMost)
+		if err := w.claim(ctx, ask[:n]); err != nil {
+			return err
+		}
+		ask = ask[n:]
+	}
+	return nil
+}
+
+// claim adds what sources say of records, each record by the first that knows it. Sources whose claims
+// about this unit did not hold are asked last.
+func (w *walk) claim(ctx context.Context, ids []ledger.ID) error {
+	for _, s := range w.c.claimSources(w.seq) {
+		if len(ids) == 0 {
+			return nil
+		}
+		said, err := s.Claims(ctx, w.seq, ids)
+		if errors.Is(err, ErrCannot) {
+			s.mu.Lock()
+			s.noClaims = true
+			s.mu.Unlock()
+			continue
+		}
+		s.answer(ctx, err)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if said == nil || len(said.Records) == 0 {
+			continue
+		}
+		w.addSayer(s)
+		rest := ids[:0:0]
+		for _, id := range ids {
+			if r, ok := said.Records[id]; ok {
+				w.cone.claims.Records[id] = r
+			} else {
+				rest = append(rest, id)
+			}
+		}
+		ids = rest
+	}
+	return nil
+}
+
+func (w *walk) addSayer(s *asked) {
+	for _, o := range w.cone.sayers {
+		if o == s {
+			return
+		}
+	}
+	w.cone.sayers = append(w.cone.sayers, s)
+	names := make([]string, len(w.cone.sayers))
+	for i, o := range w.cone.sayers {
+		names[i] = o.Name()
+	}
+	w.cone.claims.Source = strings.Join(names, ", ")
+}
