@@ -325,10 +325,13 @@ func (s *Source) get(ctx context.Context, path, accept string, limit int64) (bod
 		return nil, fmt.Errorf("the answer is %.60q, %s was asked for", resp.Header.Get("Content-Type"), accept)
 	}
 	body, err = io.ReadAll(io.LimitReader(resp.Body, limit+1))
-	if err == nil && int64(len(body)) > limit {
+	if err != nil {
+		return nil, fmt.Errorf("the answer ends after %d bytes: %w", len(body), err)
+	}
+	if int64(len(body)) > limit {
 		return nil, fmt.Errorf("the answer has more than %d bytes", limit)
 	}
-	return body, err
+	return body, nil
 }
 
 // bare takes the address, which may hold credentials, out of an error of net/http.
