@@ -27,6 +27,12 @@ type variant struct {
 // unit are refused here; nothing is proven yet.
 func (c *Collector) heads(ctx context.Context, seq uint64) ([]*variant, error) {
 	sources := c.pool.ready()
+	for round := 1; len(sources) == 0 && round < walkRounds; round++ {
+		if err := c.pauseRound(ctx, round); err != nil {
+			return nil, err
+		}
+		sources = c.pool.ready()
+	}
 	got := make([][]byte, len(sources))
 	errs := make([]error, len(sources))
 	var wg sync.WaitGroup

@@ -255,6 +255,8 @@ func (c *Collector) rejected(p *prepared, err error) *problem {
 	switch {
 	case p.edged > 0:
 		return c.missing(seq, fmt.Errorf("no source gave %d of its records, and they do not belong to earlier units (%w)", p.edged, err))
+	case p.unsaid > 0:
+		return c.missing(seq, fmt.Errorf("no source says what became of %d of its records (%w)", p.unsaid, err))
 	case p.claims != nil && len(p.sayers) > 0:
 		c.doubt(seq, p)
 		for _, s := range p.sayers {

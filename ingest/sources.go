@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -175,11 +176,19 @@ func (p *pool) err() error {
 		case s.other != nil:
 			others = append(others, s.other)
 		case s.lastErr != nil:
-			rest = append(rest, fmt.Errorf("%s: %w", s.Name(), s.lastErr))
+			rest = append(rest, named(s.Name(), s.lastErr))
 		}
 		s.mu.Unlock()
 	}
 	return errors.Join(append(others, rest...)...)
+}
+
+// named puts a source's name before its error where the error does not begin with it.
+func named(name string, err error) error {
+	if strings.HasPrefix(err.Error(), name) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", name, err)
 }
 
 // pause returns how long until some source may be asked again; 0 if one may be now.

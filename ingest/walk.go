@@ -26,6 +26,7 @@ type gathered struct {
 	claims  *ledger.NodeClaims // nil where a ledger is held
 	sayers  []*asked           // who made the claims
 	edged   int                // records taken for earlier ones because nobody knows them
+	unsaid  int                // records that nobody made a claim about
 	from    *asked             // who gave the head
 }
 
@@ -128,7 +129,7 @@ func (w *walk) close(ctx context.Context) error {
 			}
 			continue
 		}
-		if err := sleep(ctx, max(roundPause<<round, min(w.c.pool.pause(), 2*time.Second))); err != nil {
+		if err := w.c.pauseRound(ctx, round); err != nil {
 			return err
 		}
 	}
@@ -266,25 +267,45 @@ func (w *walk) edges(ctx context.Context, want []ledger.ID) (bool, error) {
 	return len(edges) > 0, nil
 }
 
-// claimRest asks for claims about members that no source was asked about yet.
+// claimRest asks for claims about members that no source has said anything about, in some rounds: a claim
+// that is missing is no lie.
 func (w *walk) claimRest(ctx context.Context) error {
 	if w.start.Held {
 		return nil
 	}
-	var ask []ledger.ID
+	for round := 0; ; round++ {
+		rest := w.unsaid()
+		if w.cone.unsaid = len(rest); len(rest) == 0 || round == walkRounds {
+			return nil
+		}
+		if round > 0 {
+			if err := w.c.pauseRound(ctx, round); err != nil {
+				return err
+			}
+		}
+		for len(rest) > 0 {
+			n := min(len(rest), wantMost)
+			if err := w.claim(ctx, rest[:n]); err != nil {
+				return err
+			}
+			rest = rest[n:]
+		}
+	}
+}
+
+// unsaid returns the members without a claim.
+func (w *walk) unsaid() (ids []ledger.ID) {
 	for i := range w.cone.members {
 		if _, ok := w.cone.claims.Records[w.cone.members[i].ID]; !ok {
-			ask = append(ask, w.cone.members[i].ID)
+			ids = append(ids, w.cone.members[i].ID)
 		}
 	}
-	for len(ask) > 0 {
-		n := min(len(ask), wantMost)
-		if err := w.claim(ctx, ask[:n]); err != nil {
-			return err
-		}
-		ask = ask[n:]
-	}
-	return nil
+	return ids
+}
+
+// pauseRound waits before sources are asked once more, at least until one may be asked.
+func (c *Collector) pauseRound(ctx context.Context, round int) error {
+	return sleep(ctx, max(roundPause<<round, min(c.pool.pause(), 2*time.Second)))
 }
 
 // claim adds what sources say of records, each record by the first that knows it. Sources whose claims
