@@ -94,6 +94,9 @@ var Lies = []Lie{
 // Tell returns the head of c with the lie in it; nil where the lie cannot be told of this milestone. The
 // honest one stays as it is. The cone may have been made at any time before.
 func (n *Network) Tell(l Lie, c *Cone) []byte {
+	honest := n.rng // lies leave no trace in what follows
+	n.rng = n.lies
+	defer func() { n.rng = honest }()
 	m := *c.Milestone
 	return l.tell(n, &m)
 }

@@ -42,7 +42,7 @@ const (
 // Network makes one milestone after the other. It belongs to one goroutine.
 type Network struct {
 	opts       Options
-	rng        *rand.Rand
+	rng, lies  *rand.Rand
 	parameters stardust.Parameters
 	networkID  uint64
 	signers    []signer
@@ -86,7 +86,7 @@ func New(o Options) *Network {
 	o.Receipts = orDefault(o.Receipts, 7)
 	o.Change = orDefault(o.Change, 9)
 	n := &Network{
-		opts: o, rng: rand.New(rand.NewPCG(o.Seed, 0x57a2d057)),
+		opts: o, rng: rand.New(rand.NewPCG(o.Seed, 0x57a2d057)), lies: rand.New(rand.NewPCG(o.Seed, 0x11e5)),
 		parameters: stardust.Parameters{
 			Version: 2, Network: o.Name, HRP: "tst", MinPoWScore: 10, BelowMaxDepth: 15,
 			VByteCost: 100, FactorData: 1, FactorKey: 10, Supply: supply,
