@@ -28,6 +28,12 @@ func aliasOutput(id byte) Output {
 	return o
 }
 
+func nftOutput(id byte) Output {
+	o := plainOutput(100_000)
+	o.Type, o.ChainID = OutputNFT, Hash{id}
+	return o
+}
+
 func foundryOutput(minted, melted, most int64) Output {
 	o := Output{Type: OutputFoundry, Amount: 100_000, Serial: 1, Minted: big.NewInt(minted), Melted: big.NewInt(melted), Maximum: big.NewInt(most)}
 	o.Conditions = []Condition{{Type: ConditionImmutableAlias, Address: Address{AddressAlias, 1}}}
@@ -107,6 +113,28 @@ func TestCheckLimits(t *testing.T) {
 		}))},
 		"two new aliases":         {"", blockWith(aliasOutput(0), aliasOutput(0))},
 		"one alias twice":         {ReasonDuplicate, blockWith(aliasOutput(1), aliasOutput(1))},
+		"alias and nft of one id": {"", blockWith(aliasOutput(1), nftOutput(1))},
+		"one nft twice":           {ReasonDuplicate, blockWith(nftOutput(1), nftOutput(1))},
+		"nft owned by itself": {ReasonChain, blockWith(with(nftOutput(1), func(o *Output) {
+			o.Conditions[0].Address = Address{AddressNFT, 1}
+		}))},
+		"foundry of an nft": {ReasonConditions, blockWith(with(foundryOutput(1, 0, 1), func(o *Output) {
+			o.Conditions[0].Address[0] = AddressNFT
+		}))},
+		"state metadata at the limit": {"", blockWith(with(aliasOutput(1), func(o *Output) {
+			o.Amount, o.StateData = most, make([]byte, MaxMetadata)
+		}))},
+		"state metadata above it": {ReasonMetadata, blockWith(with(aliasOutput(1), func(o *Output) {
+			o.Amount, o.StateData = most, make([]byte, MaxMetadata+1)
+		}))},
+		"65 tokens in one output": {ReasonTokensCount, blockWith(with(plainOutput(most), func(o *Output) {
+			for i := range MaxNativeTokens + 1 {
+				o.Tokens = append(o.Tokens, NativeToken{ID: FoundryID{byte(i)}, Amount: big.NewInt(1)})
+			}
+		}))},
+		"unknown address type": {ReasonAddressType, blockWith(with(plainOutput(most), func(o *Output) {
+			o.Conditions[0].Address[0] = 1
+		}))},
 		"one foundry twice":       {ReasonDuplicate, blockWith(foundryOutput(1, 0, 1), foundryOutput(1, 0, 1))},
 		"all minted":              {"", blockWith(foundryOutput(5, 5, 1))},
 		"maximum reached":         {"", blockWith(foundryOutput(6, 5, 1))},

@@ -1,9 +1,69 @@
 package stardust
 
 import (
+	"bytes"
+	"errors"
 	"runtime"
 	"testing"
 )
+
+// reasonOf returns the class of a syntax error, "" for none.
+func reasonOf(t *testing.T, err error) Reason {
+	t.Helper()
+	var syntax *SyntaxError
+	if err != nil && !errors.As(err, &syntax) {
+		t.Fatalf("untyped error: %v", err)
+	}
+	if syntax == nil {
+		return ""
+	}
+	return syntax.Reason
+}
+
+// Each constant inside a receipt is demanded.
+func TestReceiptConstants(t *testing.T) {
+	v := Receipt{MigratedAt: 1, Funds: []Fund{{Deposit: MinDeposit}}}
+	good := AppendReceipt(nil, &v)
+	treasury := len(good) - treasuryTxSize
+	for at, want := range map[int]Reason{
+		0:                         ReasonOptionType,
+		5:                         ReasonFlag,
+		treasury - 4:              ReasonPayload,
+		treasury:                  ReasonPayloadType,
+		treasury + 4:              ReasonInputType,
+		treasury + 4 + 1 + 32:     ReasonOutputType,
+		8 + 49:                    ReasonAddressType,
+		treasury + treasuryTxSize: "",
+	} {
+		raw := append(bytes.Clone(good), 0)[:len(good)]
+		if at < len(raw) {
+			raw[at] = 9
+		}
+		if _, err := ParseReceipt(raw); reasonOf(t, err) != want {
+			t.Errorf("byte %d changed: %v, want %q", at, err, want)
+		}
+	}
+	v.Final = true
+	raw := AppendReceipt(nil, &v)
+	if got, err := ParseReceipt(raw); err != nil || !got.Final {
+		t.Errorf("final: %+v (%v)", got, err)
+	}
+	raw[5] = 2
+	if _, err := ParseReceipt(raw); reasonOf(t, err) != ReasonFlag {
+		t.Errorf("final is 2: %v", err)
+	}
+}
+
+// Names inside protocol parameters are text.
+func TestParametersText(t *testing.T) {
+	for name, want := range map[string]Reason{"": "", "ä": "", "\xff": ReasonText} {
+		for _, p := range []Parameters{{Network: name}, {HRP: name}} {
+			if _, err := ParseParameters(AppendParameters(nil, &p)); reasonOf(t, err) != want {
+				t.Errorf("%q: %v, want %q", name, err, want)
+			}
+		}
+	}
+}
 
 // bytesAllocated returns how many bytes f allocates, about.
 func bytesAllocated(f func()) uint64 {

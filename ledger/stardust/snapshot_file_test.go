@@ -174,3 +174,42 @@ func TestSnapshotAllocations(t *testing.T) {
 		t.Errorf("%d bytes allocated for a file of %d", used, len(lie))
 	}
 }
+
+// smallSnapshot returns a delta file of one difference, and where that begins.
+func smallSnapshot() (raw []byte, difference int) {
+	m := &Milestone{Index: 2, Version: 2, Parents: []Hash{{}}, Signatures: []Signature{{}}}
+	d := SnapshotDifference{Payload: AppendPayload(nil, m), Milestone: m}
+	o := plainOutput(5)
+	d.Created = []SnapshotOutput{{Booked: 2, Output: &o}}
+	d.Consumed = []SnapshotSpent{{SnapshotOutput: d.Created[0], By: Hash{7}}}
+	h := SnapshotHeader{Target: 2, Differences: 1, SEPs: 1}
+	difference = len(AppendSnapshotHeader(nil, &h))
+	h.SEPOffset = uint64(difference + len(AppendSnapshotDifference(nil, &d)))
+	raw = AppendSnapshotDifference(AppendSnapshotHeader(nil, &h), &d)
+	return append(raw, make([]byte, 32)...), difference
+}
+
+// Every length, count and constant of a snapshot file is compared with what is there.
+func TestSnapshotFields(t *testing.T) {
+	good, at := smallSnapshot()
+	p, again, err := readSnapshot(good)
+	if err != nil || !bytes.Equal(again, good) || p.differences[0].Consumed[0].By != (Hash{7}) {
+		t.Fatalf("good file: %v", err)
+	}
+	payload := at + 8 + len(p.differences[0].Payload)
+	for where, want := range map[int]Reason{
+		0:           ReasonSnapshotField, // version
+		1:           ReasonSnapshotField, // kind
+		2 + 4 + 36:  ReasonLength,        // offset of the solid entry points
+		at:          ReasonLength,        // length of the difference
+		at + 6:      ReasonSize,          // length of its milestone
+		payload + 2: ReasonLength,        // outputs created
+		at + 8:      ReasonPayloadType,   // of the milestone
+	} {
+		raw := bytes.Clone(good)
+		raw[where] += 3
+		if _, _, err := readSnapshot(raw); reasonOf(t, err) != want {
+			t.Errorf("byte %d changed: %v, want %q", where, err, want)
+		}
+	}
+}
