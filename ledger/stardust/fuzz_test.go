@@ -88,7 +88,7 @@ func FuzzParseBlock(f *testing.F) {
 func FuzzParsePayload(f *testing.F) {
 	seed(f, "milestonePayloadRaw", "payloadRaw")
 	f.Add([]byte{5, 0, 0, 0, 0, 0, 0, 0, 0})
-	for _, v := range ledgertest.Load[blockVector](f, "stardust/malformed.json", "accepted") {
+	for _, v := range ledgertest.Load[blockVector](f, "stardust/malformed*.json", "accepted") {
 		if n := 2 + 32*int(v.Raw[1]) + 4; len(v.Raw) > n+8 {
 			f.Add([]byte(v.Raw[n : len(v.Raw)-8]))
 		}
@@ -128,7 +128,7 @@ func FuzzParseParameterChange(f *testing.F) {
 }
 
 func FuzzParseOutput(f *testing.F) {
-	for _, v := range ledgertest.Load[outputVector](f, "stardust/outputs.json", "vectors") {
+	for _, v := range ledgertest.Load[outputVector](f, "stardust/outputs*.json", "vectors") {
 		f.Add([]byte(v.Raw))
 	}
 	roundTrip(f, ParseOutput, func(o *Output) []byte { return AppendOutput(nil, o) })
@@ -161,10 +161,10 @@ func FuzzReadSnapshot(f *testing.F) {
 }
 
 func FuzzParseBech32(f *testing.F) {
-	for _, v := range ledgertest.Load[struct{ Bech32 string }](f, "stardust/bech32.json", "valid") {
+	for _, v := range ledgertest.Load[struct{ Bech32 string }](f, "stardust/bech32*.json", "valid") {
 		f.Add(v.Bech32)
 	}
-	for _, v := range ledgertest.Load[struct{ Text string }](f, "stardust/bech32.json", "invalid") {
+	for _, v := range ledgertest.Load[struct{ Text string }](f, "stardust/bech32*.json", "invalid") {
 		f.Add(v.Text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

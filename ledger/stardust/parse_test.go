@@ -3,6 +3,7 @@ package stardust
 import (
 	"bytes"
 	"errors"
+	"math/big"
 	"runtime"
 	"testing"
 )
@@ -107,6 +108,21 @@ func TestParseAllocations(t *testing.T) {
 		})
 		if used > 64*uint64(len(raw))+4096 {
 			t.Errorf("%s: %d bytes allocated for %d", name, used, len(raw))
+		}
+	}
+}
+
+// One output holds at most 64 native tokens, whatever a transaction may hold.
+func TestOutputTokens(t *testing.T) {
+	o := plainOutput(1)
+	for i := range MaxNativeTokens + 1 {
+		o.Tokens = append(o.Tokens, NativeToken{ID: FoundryID{byte(i)}, Amount: big.NewInt(1)})
+		want := Reason("")
+		if i == MaxNativeTokens {
+			want = ReasonTokensCount
+		}
+		if _, err := ParseOutput(AppendOutput(nil, &o)); reasonOf(t, err) != want {
+			t.Errorf("%d tokens: %v, want %q", i+1, err, want)
 		}
 	}
 }

@@ -137,28 +137,6 @@ func keysOf(count int, keys ...string) *Rules {
 	return r
 }
 
-// networkKeys returns the keys of the networks in networks.json.
-func networkKeys(t *testing.T) map[string]*Rules {
-	t.Helper()
-	type network struct {
-		Name  string `json:"networkName"`
-		Count int    `json:"milestonePublicKeyCount"`
-		Keys  []struct {
-			Key        string
-			Start, End uint64
-		} `json:"publicKeyRanges"`
-	}
-	all := map[string]*Rules{}
-	for _, n := range ledgertest.Load[network](t, "stardust/networks.json", "networks") {
-		r := &Rules{KeyCount: n.Count}
-		for _, k := range n.Keys {
-			r.Keys = append(r.Keys, KeyRange{keysOf(0, k.Key).Keys[0].Key, k.Start, k.End})
-		}
-		all[n.Name] = r
-	}
-	return all
-}
-
 var keyPattern = regexp.MustCompile(`0x[0-9a-f]{64}`)
 
 func TestProofVector(t *testing.T) {
@@ -170,8 +148,8 @@ func TestProofVector(t *testing.T) {
 		Valid   bool         `json:"valid"`
 		Request proofRequest `json:"request"`
 	}
-	rules := networkKeys(t)
-	for _, v := range ledgertest.Load[vector](t, "stardust/poi.json", "vectors") {
+	rules := knownRules(t)
+	for _, v := range ledgertest.Load[vector](t, "stardust/poi*.json", "vectors") {
 		r := rules[v.Network]
 		if r == nil { // the text names the keys, all of which are needed
 			keys := keyPattern.FindAllString(v.Network, -1)
@@ -187,7 +165,7 @@ func TestProofShimmerVector(t *testing.T) {
 		Response proofRequest `json:"response"`
 		Validate struct{ Valid bool }
 	}
-	rules := networkKeys(t)["shimmer"]
+	rules := knownRules(t)["shimmer"]
 	for _, v := range ledgertest.Load[vector](t, "stardust-shimmer/poi-proofs-*.json", "") {
 		root := "inclusionMerkleRoot"
 		if strings.Contains(v.Endpoint, "/applied-block/") {
@@ -265,7 +243,7 @@ func TestMerkleVector(t *testing.T) {
 		Root  hexa         `json:"root"`
 		Paths []*proofNode `json:"paths"`
 	}
-	for _, v := range ledgertest.Load[vector](t, "chrysalis/merkle.json", "vectors") {
+	for _, v := range ledgertest.Load[vector](t, "chrysalis/merkle*.json", "vectors") {
 		ids := make([]ledger.ID, len(v.IDs))
 		for i, id := range v.IDs {
 			ids[i] = ledger.NewID(id)
@@ -297,7 +275,7 @@ func TestEd25519Vector(t *testing.T) {
 		Valid   bool `json:"signatureValid"`
 		OfKey   bool `json:"addressOfKey"`
 	}
-	all := ledgertest.Load[vector](t, "chrysalis/ed25519.json", "vectors")
+	all := ledgertest.Load[vector](t, "chrysalis/ed25519*.json", "vectors")
 	alone, batch := make([]bool, len(all)), make([]bool, len(all))
 	var todo []signature
 	for i, v := range all {

@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -43,21 +45,37 @@ func (v *outputVector) check(t *testing.T) {
 	checkOutput(t, v.ID.String(), v.Raw, text)
 }
 
-// knownParameters holds the protocol parameters of the public networks, by name.
-func knownParameters(t *testing.T) map[string]*Parameters {
+// knownRules holds the built-in trust files of public networks, by network name.
+func knownRules(t *testing.T) map[string]*Rules {
 	t.Helper()
-	all := map[string]*Parameters{}
-	type entry struct {
-		Raw hexa `json:"raw"`
+	files, err := filepath.Glob("../../testdata/trust/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no trust files (%v)", err)
 	}
-	for _, v := range ledgertest.Load[entry](t, "stardust/networks.json", "protocolParameters") {
-		p, err := ParseParameters(v.Raw)
+	all := map[string]*Rules{}
+	for _, name := range files {
+		raw, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		all[p.Network] = p
+		trust, err := Codec{}.ParseTrust(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[trust.Name] = trust.Rules.(*Rules)
 	}
 	return all
+}
+
+// knownParameters returns the protocol parameters of a public network, nil for another.
+func knownParameters(t *testing.T, network string) *Parameters {
+	t.Helper()
+	rules := knownRules(t)[network]
+	if rules == nil {
+		return nil
+	}
+	p := rules.Parameters()
+	return &p
 }
 
 // TestMalformedVector demands the stated reason of each refusal: from the parser, or from the rules
@@ -69,7 +87,7 @@ func TestMalformedVector(t *testing.T) {
 		Accepted      []blockVector `json:"accepted"`
 		ProtocolRules []blockVector `json:"protocolRules"`
 	}
-	for _, f := range ledgertest.Files[file](t, "stardust/malformed.json") {
+	for _, f := range ledgertest.Files[file](t, "stardust/malformed*.json") {
 		params, err := ParseParameters(f.Data.Parameters)
 		if err != nil {
 			t.Fatal(err)
@@ -117,7 +135,6 @@ func TestShimmerVector(t *testing.T) {
 		Consumed []outputVector  `json:"consumed"`
 		Created  []outputVector  `json:"created"`
 	}
-	params := knownParameters(t)
 	for _, f := range ledgertest.Files[file](t, "stardust/shimmer-[0-9]*.json") {
 		v := f.Data
 		m := checkMilestoneRaw(t, f.Name, v.Payload, v.ID, v.JSON)
@@ -131,7 +148,7 @@ func TestShimmerVector(t *testing.T) {
 			t.Errorf("%s: rebuilt block %x (%v), want %x", f.Name, block, err, v.Block)
 		}
 		checkRaw(t, f.Name, v.Block, v.BlockID, nil)
-		checkCone(t, v.Cone, params[v.Network])
+		checkCone(t, v.Cone, knownParameters(t, v.Network))
 		for _, o := range append(v.Consumed, v.Created...) {
 			o.check(t)
 		}
@@ -153,14 +170,14 @@ func checkCone(t *testing.T, cone []blockVector, p *Parameters) {
 }
 
 func TestConeVector(t *testing.T) {
-	params := knownParameters(t)
+	shimmer := knownParameters(t, "shimmer")
 	for _, part := range []struct{ pattern, key string }{
 		{"stardust/shimmer-cone-*.json", "cone"},
 		{"stardust-shimmer/blocks-*.json", "blocks"},
-		{"stardust-shimmer/decoded-blocks.json", ""},
+		{"stardust-shimmer/decoded-blocks*.json", ""},
 	} {
 		t.Run(path.Base(part.pattern), func(t *testing.T) {
-			checkCone(t, ledgertest.Load[blockVector](t, part.pattern, part.key), params["shimmer"])
+			checkCone(t, ledgertest.Load[blockVector](t, part.pattern, part.key), shimmer)
 		})
 	}
 }
@@ -179,10 +196,10 @@ func TestMilestonesVector(t *testing.T) {
 		Created  []outputVector `json:"createdOutputs"`
 		Consumed []outputVector `json:"consumedOutputs"`
 	}
-	params := knownParameters(t)
+	shimmer := knownParameters(t, "shimmer")
 	for _, v := range ledgertest.Load[milestone](t, "stardust-shimmer/milestones-*.json", "milestones") {
 		checkMilestoneRaw(t, v.ID.String(), v.Payload, v.ID, v.JSON)
-		checkCone(t, v.Blocks, params["shimmer"])
+		checkCone(t, v.Blocks, shimmer)
 		blocks := map[string]hexa{}
 		for _, b := range v.Blocks {
 			blocks[string(b.BlockID)] = b.Raw
@@ -280,7 +297,7 @@ func TestOutputVector(t *testing.T) {
 		ChainAddress string      `json:"chainAddress"`
 		TokenID      hexa        `json:"tokenId"`
 	}
-	for _, v := range ledgertest.Load[vector](t, "stardust/outputs.json", "vectors") {
+	for _, v := range ledgertest.Load[vector](t, "stardust/outputs*.json", "vectors") {
 		o := checkOutput(t, v.Name, v.Raw, v.JSON)
 		if o == nil {
 			continue
@@ -335,7 +352,7 @@ func TestParametersVector(t *testing.T) {
 		} `json:"json"`
 		NetworkID json.Number `json:"networkId"`
 	}
-	for _, v := range ledgertest.Load[vector](t, "stardust/networks.json", "protocolParameters") {
+	for _, v := range ledgertest.Load[vector](t, "stardust/networks*.json", "protocolParameters") {
 		p, err := ParseParameters(v.Raw)
 		if err != nil {
 			t.Fatal(err)
@@ -429,7 +446,7 @@ func TestBech32Vector(t *testing.T) {
 		Raw    hexa   `json:"raw"`
 		Bech32 string `json:"bech32"`
 	}
-	for _, v := range ledgertest.Load[valid](t, "stardust/bech32.json", "valid") {
+	for _, v := range ledgertest.Load[valid](t, "stardust/bech32*.json", "valid") {
 		if got := Address(v.Raw).Bech32(v.HRP); got != v.Bech32 {
 			t.Errorf("%s: written as %s, want %s", v.Raw, got, v.Bech32)
 		}
@@ -440,7 +457,7 @@ func TestBech32Vector(t *testing.T) {
 		}
 	}
 	type invalid struct{ Text, Why string }
-	for _, v := range ledgertest.Load[invalid](t, "stardust/bech32.json", "invalid") {
+	for _, v := range ledgertest.Load[invalid](t, "stardust/bech32*.json", "invalid") {
 		_, _, err := ParseBech32(v.Text)
 		var syntax *SyntaxError
 		if !errors.As(err, &syntax) || !strings.Contains(v.Why, string(syntax.Reason)) {
@@ -603,7 +620,7 @@ func TestUTXOChangesVector(t *testing.T) {
 		Created  []string `json:"createdOutputs"`
 		Consumed []string `json:"consumedOutputs"`
 	}
-	for _, f := range ledgertest.Files[map[string]json.RawMessage](t, "stardust-shimmer/api-golden.json") {
+	for _, f := range ledgertest.Files[map[string]json.RawMessage](t, "stardust-shimmer/api-golden*.json") {
 		for route, body := range f.Data {
 			var v changes
 			if !strings.HasSuffix(route, "/utxo-changes") {
