@@ -6,6 +6,8 @@ import (
 	"math/big"
 	"runtime"
 	"testing"
+
+	"permanode/ledger/ledgertest"
 )
 
 // reasonOf returns the class of a syntax error, "" for none.
@@ -124,5 +126,75 @@ func TestOutputTokens(t *testing.T) {
 		if _, err := ParseOutput(AppendOutput(nil, &o)); reasonOf(t, err) != want {
 			t.Errorf("%d tokens: %v, want %q", i+1, err, want)
 		}
+	}
+}
+
+// Every cut is truncated, wherever it falls, and a byte more is trailing.
+func TestCutVector(t *testing.T) {
+	cut := func(name string, raw []byte, parse func([]byte) error) {
+		for n := range raw {
+			if err := parse(raw[:n]); reasonOf(t, err) != ReasonTruncated {
+				t.Fatalf("%s cut to %d of %d bytes: %v", name, n, len(raw), err)
+			}
+		}
+		if err := parse(append(bytes.Clone(raw), 0)); reasonOf(t, err) != ReasonTrailing {
+			t.Errorf("%s with a byte more: %v", name, err)
+		}
+	}
+	type file struct {
+		Accepted []blockVector `json:"accepted"`
+	}
+	for _, f := range ledgertest.Files[file](t, "stardust/malformed*.json") {
+		for _, v := range f.Data.Accepted {
+			if len(v.Raw) > 6000 {
+				continue
+			}
+			cut(v.Name, v.Raw, func(b []byte) error { _, err := ParseBlock(b); return err })
+			for n := range v.Raw[:2+32*int(v.Raw[1])] {
+				if id := Identify(v.Raw[:n]); reasonOf(t, id.Err) != ReasonTruncated {
+					t.Fatalf("%s cut to %d bytes: identified (%v)", v.Name, n, id.Err)
+				}
+			}
+		}
+	}
+	m := &Milestone{Parents: []Hash{{}}, Signatures: []Signature{{}}, Metadata: []byte("m")}
+	m.Receipt = &Receipt{Funds: []Fund{{Deposit: MinDeposit}}}
+	m.Parameters = &ParameterChange{Target: 1, Params: AppendParameters(nil, &testParameters)}
+	tx := blockWith(plainOutput(1), aliasOutput(1), foundryOutput(1, 0, 1), nftOutput(1)).Payload
+	cut("milestone", AppendPayload(nil, m), func(b []byte) error { _, err := ParseMilestone(b); return err })
+	cut("transaction", AppendPayload(nil, tx), func(b []byte) error { _, err := ParseTransaction(b); return err })
+	cut("payload", AppendPayload(nil, tx), func(b []byte) error { _, err := ParsePayload(b); return err })
+	cut("receipt", AppendReceipt(nil, m.Receipt), func(b []byte) error { _, err := ParseReceipt(b); return err })
+	cut("option", AppendParameterChange(nil, m.Parameters), func(b []byte) error { _, err := ParseParameterChange(b); return err })
+	cut("parameters", m.Parameters.Params, func(b []byte) error { _, err := ParseParameters(b); return err })
+	for _, o := range tx.(*Transaction).Outputs {
+		cut("output", AppendOutput(nil, &o), func(b []byte) error { _, err := ParseOutput(b); return err })
+	}
+}
+
+// Types that exist only once are demanded.
+func TestConstantTypes(t *testing.T) {
+	b := blockWith(foundryOutput(1, 0, 1))
+	raw := AppendBlock(nil, b)
+	scheme := bytes.Index(raw, append([]byte{0}, appendU256(nil, big.NewInt(1))...))
+	signature := len(raw) - 8 - 64 - 32 - 1
+	option := AppendParameterChange(nil, &ParameterChange{Params: []byte{1}})
+	for at, want := range map[int]Reason{scheme: ReasonTokenScheme, signature: ReasonSigType, signature - 1: ReasonUnlockType} {
+		bad := bytes.Clone(raw)
+		bad[at] = 7
+		if _, err := ParseBlock(bad); reasonOf(t, err) != want {
+			t.Errorf("byte %d changed: %v, want %q", at, err, want)
+		}
+	}
+	option[0] = 0
+	if _, err := ParseParameterChange(option); reasonOf(t, err) != ReasonOptionType {
+		t.Errorf("a receipt as parameters: %v", err)
+	}
+	option = AppendParameterChange(nil, &ParameterChange{Params: make([]byte, MaxMetadata+1)})
+	if _, err := ParseParameterChange(option); reasonOf(t, err) != ReasonMetadata {
+		t.Errorf("parameters of %d bytes: %v", MaxMetadata+1, err)
+	}
+	if _, err := MilestoneBlock(raw); reasonOf(t, err) == "" {
+		t.Error("a block was taken for a milestone payload")
 	}
 }
