@@ -10,29 +10,30 @@ const (
 )
 
 // fetchAbove fetches units above the gap that p begins into the cache, as far as that has room: nothing of
-// them is served, or proven beyond signatures and hashes, before the gap is closed. It returns the gap's end.
+// them is served, or proven beyond signatures and hashes, before the gap is closed. It returns the gap's end:
+// the last unit before one that a source has.
 func (c *Collector) fetchAbove(ctx context.Context, p *problem, newest uint64) (to uint64, err error) {
-	to = newest
-	if pruned := c.pool.prunedTo(); p.kind == problemPruned && pruned < newest {
-		to = pruned
+	to = p.seq
+	if p.kind == problemPruned {
+		to = min(c.pool.prunedTo(), newest)
 	}
-	misses := 0
-	for seq := p.seq + 1; seq <= newest && misses < probeMost && seq-p.seq <= aboveMost; seq++ {
-		if c.cache.bytes() > c.cache.limit*3/4 {
+	open := true // no unit above was found yet
+	for seq := to + 1; seq <= newest && seq-p.seq <= aboveMost; seq++ {
+		if len(c.pool.ready()) == 0 || c.cache.bytes() > c.cache.limit*3/4 {
 			break
 		}
-		if seq <= c.pool.prunedTo() {
-			continue
-		}
-		ok, err := c.fetchOne(ctx, seq)
+		found, err := c.fetchOne(ctx, seq)
 		if err != nil {
 			return 0, err
 		}
-		if !ok {
-			misses++
-			continue
+		open = open && !found
+		if open {
+			to = seq
 		}
-		to = min(to, seq-1)
+		if open && seq-p.seq >= probeMost {
+			to = newest // nobody looks further for the other side of such a hole
+			break
+		}
 	}
 	c.mu.Lock()
 	n := len(c.above)

@@ -50,6 +50,7 @@ type Collector struct {
 	unopened bool                         // the span is not in the store yet; owned by the commit stage
 	tries    int                          // in a row, of the unit tried last
 	triedSeq uint64
+	triedFor problemKind
 	gap      storage.Gap // noted last
 
 	mu         sync.Mutex // guards what follows
@@ -168,8 +169,11 @@ func (c *Collector) onlyOthers() bool {
 
 // hopeless reports whether trying the unit again now would bring nothing.
 func (c *Collector) hopeless() bool {
-	if c.tries == 0 {
+	switch {
+	case c.tries == 0:
 		return false
+	case c.triedFor == problemTooLarge:
+		return true
 	}
 	return c.tries >= giveUpAfter || !c.pool.claimsToHave(c.triedSeq) && !c.pool.resting()
 }
@@ -180,6 +184,7 @@ func (c *Collector) turn(ctx context.Context) (wait time.Duration, err error) {
 	if err := c.pool.refresh(ctx); err != nil {
 		return 0, err
 	}
+	c.nameOthers()
 	oldest, newest, ok := c.pool.span()
 	c.meter.update(func(s *Status) { s.Newest = max(newest, s.Last) })
 	if c.span.Load() == nil && ok {
@@ -213,6 +218,18 @@ func (c *Collector) turn(ctx context.Context) (wait time.Duration, err error) {
 	return c.stuck(ctx, p, newest)
 }
 
+// nameOthers notes sources that serve another network.
+func (c *Collector) nameOthers() {
+	for _, s := range c.pool.all {
+		s.mu.Lock()
+		other := s.other
+		s.mu.Unlock()
+		if other != nil && c.note(storage.Note{Kind: storage.NoteRefused, Source: s.Name(), Code: "source.other-network", Text: other.Error()}) {
+			c.log.Warn("source refused", "source", s.Name(), "reason", other)
+		}
+	}
+}
+
 // idle is the turn when all is committed.
 func (c *Collector) idle(ctx context.Context) (time.Duration, error) {
 	c.settled()
@@ -237,6 +254,7 @@ func (c *Collector) stuck(ctx context.Context, p *problem, newest uint64) (time.
 		c.tries, c.triedSeq = 0, p.seq
 	}
 	c.tries++
+	c.triedFor = p.kind
 	c.log.Info("unit cannot be had", "unit", p.seq, "try", c.tries, "reason", p.err)
 	if p.reset || p.kind == problemTransport && c.tries < 2 {
 		return c.backOff(), c.flushNotes(ctx)

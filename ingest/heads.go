@@ -54,7 +54,11 @@ func (c *Collector) heads(ctx context.Context, seq uint64) ([]*variant, error) {
 			err = &ledger.Forged{Seq: seq, Code: "unit.seq", Why: fmt.Sprintf("the answer is unit %d", u.Seq)}
 		}
 		if err != nil {
-			s.lied(err)
+			// Begin may know better what is wrong with it.
+			if _, better := c.codec.Begin(ctx, got[i], c.alone()); better != nil && untrue(better) && !errors.As(err, new(*ledger.Forged)) {
+				err = better
+			}
+			s.lied(1, err)
 			c.refuse(seq, ledger.ID{}, s.Name(), err, got[i])
 			continue
 		}
@@ -108,7 +112,7 @@ func (c *Collector) signed(ctx context.Context, found []*variant, start ledger.S
 			continue
 		}
 		for _, s := range v.from {
-			s.lied(err)
+			s.lied(1, err)
 			c.refuse(v.unit.Seq, ledger.ID{}, s.Name(), v.err, v.head)
 		}
 	}
@@ -147,6 +151,9 @@ func (c *Collector) chooseHead(ctx context.Context, seq uint64, start ledger.Sta
 	}
 	switch len(next) {
 	case 0:
+		c.mu.Lock()
+		delete(c.above, seq) // it may be the one that does not fit
+		c.mu.Unlock()
 		return nil, c.unlinked(ctx, good[0], start)
 	case 1:
 		return next[0], nil
@@ -305,7 +312,7 @@ func (c *Collector) compare(ctx context.Context, s *asked, seq uint64) (bool, er
 	}
 	u, err := c.codec.Unit(head)
 	if err != nil || u.Seq != seq {
-		s.lied(err)
+		s.lied(1, err)
 		return true, nil
 	}
 	v := &variant{head: head, unit: u, from: []*asked{s}}

@@ -8,15 +8,15 @@ import (
 	"permanode/storage"
 )
 
-// note queues a note for the writer, once. It is safe for concurrent use.
-func (c *Collector) note(n storage.Note) {
+// note queues a note for the writer, once, and reports whether it is a new one. It is safe for concurrent use.
+func (c *Collector) note(n storage.Note) bool {
 	n.Net, n.TimeMs = c.net, now().UnixMilli()
 	k := noteKey{n.Kind, n.Seq, n.Unit, n.Source, n.Code}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if n.Kind != storage.NoteGap { // a gap's end and reason may change
 		if _, ok := c.noted[k]; ok {
-			return
+			return false
 		}
 		if len(c.noted) >= 4*maxNotes {
 			clear(c.noted) // the store keeps the first of equal ones
@@ -25,9 +25,10 @@ func (c *Collector) note(n storage.Note) {
 	}
 	if len(c.notes) >= maxNotes {
 		c.dropped++
-		return
+		return true
 	}
 	c.notes = append(c.notes, n)
+	return true
 }
 
 // flushNotes writes what was queued. It belongs to the goroutine that owns the writer at the time.
@@ -72,13 +73,18 @@ func (c *Collector) judgeClaims(p *prepared, cone *ledger.Cone) {
 	}
 	c.mu.Unlock()
 	for _, said := range append([]*ledger.NodeClaims{p.claims}, words...) {
-		if n, first := lies(said, cone); n > 0 {
+		n, first := lies(said, cone)
+		if n > 0 {
 			c.note(storage.Note{Kind: storage.NoteClaim, Seq: cone.Unit.Seq, To: cone.Unit.Seq, Unit: cone.Unit.ID, Source: said.Source,
 				Code: "claims.false", Text: fmt.Sprintf("the proof contradicts what was said of %d records: %s", n, first)})
-			for _, s := range p.sayers {
-				if said == p.claims {
-					s.lied(fmt.Errorf("false claims about unit %d: %s", cone.Unit.Seq, first))
-				}
+		}
+		for _, s := range p.sayers {
+			switch {
+			case said != p.claims:
+			case n > 0:
+				s.lied(n, fmt.Errorf("false claims about unit %d: %s", cone.Unit.Seq, first))
+			default:
+				s.honest()
 			}
 		}
 	}

@@ -262,7 +262,7 @@ func (c *Collector) rejected(p *prepared, err error) *problem {
 		for _, s := range p.sayers {
 			c.note(storage.Note{Kind: storage.NoteClaim, Seq: seq, To: seq, Unit: p.unit.ID, Source: s.Name(), Code: "claims.refuted",
 				Text: oneLine("the unit's signed root refutes what the node says of its records: " + err.Error())})
-			s.lied(err)
+			s.lied(1, err)
 		}
 	}
 	c.refuse(seq, ledger.ID{}, p.from.Name(), err, c.codec.Head(p.unit))

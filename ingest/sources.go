@@ -36,6 +36,7 @@ type asked struct {
 	other     *OtherNetworkError
 	fails     int // transport errors in a row
 	lies      int
+	row       int       // lying answers in a row: how long it is left alone
 	until     time.Time // left alone till then
 	lastErr   error
 	noCones   bool       // answers ErrCannot to Cone
@@ -66,13 +67,22 @@ func (s *asked) failed(err error) {
 	s.until = time.Now().Add(min(longestWait, firstPause<<min(s.fails-1, 20)))
 }
 
-// lied notes an answer that is not true. A liar may still hold honest bytes: it is asked last, and later.
-func (s *asked) lied(err error) {
+// lied notes an answer with n things in it that are not true. A liar may still hold honest bytes: it is asked
+// last, and later.
+func (s *asked) lied(n int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lies++
+	s.lies += n
+	s.row++
 	s.lastErr = err
-	s.until = time.Now().Add(min(longestLie, liePause<<min(s.lies-1, 20)))
+	s.until = time.Now().Add(min(longestLie, liePause<<min(s.row-1, 20)))
+}
+
+// honest ends a row of lies: an answer was wholly true.
+func (s *asked) honest() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.row = 0
 }
 
 // pool is all sources of a network.

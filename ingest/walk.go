@@ -192,7 +192,7 @@ func (w *walk) put(got []ledger.Identified) error {
 func (w *walk) reportExtra() {
 	for id, r := range w.have {
 		err := &ledger.Mismatch{Got: id}
-		w.haveFrom.lied(err)
+		w.haveFrom.lied(1, err)
 		w.c.refuse(w.seq, id, w.haveFrom.Name(), err, r.Raw)
 		break
 	}
@@ -221,22 +221,34 @@ func (c *Collector) fetch(ctx context.Context, seq uint64, want []ledger.ID) ([]
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		for _, r := range c.codec.Identify(raws) {
-			if _, ok := missing[r.ID]; !ok || r.ID.IsZero() {
-				err := error(&ledger.Mismatch{Got: r.ID})
-				if r.Err != nil {
-					err = r.Err
-				}
-				s.lied(err)
-				c.refuse(seq, r.ID, s.Name(), err, r.Raw)
-				continue
-			}
-			delete(missing, r.ID)
-			got = append(got, r)
-		}
+		got = append(got, c.sortOut(seq, s, raws, missing)...)
 	}
 	c.cache.put(got...) // an interrupted walk need not ask again
 	return got, nil
+}
+
+// sortOut returns the records of an answer that are missing, and takes them out of missing.
+func (c *Collector) sortOut(seq uint64, s *asked, raws [][]byte, missing map[ledger.ID]struct{}) (got []ledger.Identified) {
+	lies, last := 0, error(nil)
+	for _, r := range c.codec.Identify(raws) {
+		if _, ok := missing[r.ID]; ok && r.Err == nil {
+			delete(missing, r.ID)
+			got = append(got, r)
+			continue
+		}
+		lies++
+		if last = r.Err; last == nil {
+			last = &ledger.Mismatch{Got: r.ID}
+		}
+		c.refuse(seq, r.ID, s.Name(), last, r.Raw)
+	}
+	switch {
+	case lies > 0:
+		s.lied(lies, last)
+	case len(got) > 0:
+		s.honest()
+	}
+	return got
 }
 
 // edges asks for claims about wanted records and declares those that an earlier unit confirmed. It reports
