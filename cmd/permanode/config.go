@@ -1,0 +1,458 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/spf13/viper"
+	yaml "go.yaml.in/yaml/v3"
+
+	"permanode/ingest/hornet2"
+	"permanode/ledger"
+	"permanode/ledger/eras"
+	"permanode/query"
+)
+
+// config is the config file. config.example.yaml explains each key.
+type config struct {
+	DataDir  string          `mapstructure:"data_dir"`
+	Memory   byteSize        `mapstructure:"memory"`
+	Networks []networkConfig `mapstructure:"networks"`
+	API      apiConfig       `mapstructure:"api"`
+
+	origin map[string]string // of each scalar: "file", "environment" or "default"
+}
+
+type networkConfig struct {
+	Name     string       `mapstructure:"name"`
+	Era      string       `mapstructure:"era"`
+	Trust    string       `mapstructure:"trust"`
+	Snapshot []string     `mapstructure:"snapshot"`
+	Start    uint64       `mapstructure:"start"`
+	Feeds    []feedConfig `mapstructure:"feeds"`
+}
+
+type feedConfig struct {
+	Name string `mapstructure:"name"`
+	Type string `mapstructure:"type"`
+	URL  string `mapstructure:"url"`
+}
+
+type apiConfig struct {
+	Listen string `mapstructure:"listen"`
+}
+
+// byteSize is a number of bytes, written with a unit of 1024.
+type byteSize int64
+
+const (
+	envPrefix     = "PERMANODE"
+	maxConfig     = 1 << 20
+	defaultMemory = byteSize(2 << 30)
+	minMemory     = byteSize(64 << 20)
+	feedREST      = "hornet2-rest"
+)
+
+// scalars are the keys that the environment can set, with their defaults: the only list of both.
+var scalars = []struct{ key, value string }{
+	{"data_dir", "./data"},
+	{"memory", "2GiB"},
+	{"api.listen", "127.0.0.1:8080"},
+}
+
+func envName(key string) string {
+	return envPrefix + "_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
+}
+
+// A configProblem is one thing that is wrong in a config.
+type configProblem struct{ key, value, reason, remedy string }
+
+func (c *configProblem) Error() string {
+	at := c.key
+	if c.value != "" {
+		at += " = " + c.value
+	}
+	return fmt.Sprintf("%s: %s; %s", at, c.reason, c.remedy)
+}
+
+// problems gathers everything that is wrong, so that one look at the output is enough.
+type problems []error
+
+func (ps *problems) add(key string, value any, reason, remedy string) {
+	text := ""
+	if value != nil {
+		text = fmt.Sprintf("%q", fmt.Sprint(value))
+	}
+	*ps = append(*ps, &configProblem{key, text, reason, remedy})
+}
+
+func (ps problems) err(file string) error {
+	if len(ps) == 0 {
+		return nil
+	}
+	return usagef(fmt.Sprintf("%d problem(s) in %s; permanode config init shows every key", len(ps), file), "%w", errors.Join(ps...))
+}
+
+// readConfig reads a file and the environment. Nothing is judged beyond form: unknown keys, wrong types, sizes.
+func readConfig(file string) (*config, error) {
+	raw, err := readBounded(file, maxConfig)
+	if err != nil {
+		return nil, usagef("permanode config init -o FILE writes one that works", "config file: %w", err)
+	}
+	if err := oneDocument(raw); err != nil {
+		return nil, usagef("permanode config init shows a whole file", "config file %s: %w", file, err)
+	}
+	v := viper.New()
+	v.SetConfigType("yaml")
+	v.SetEnvPrefix(envPrefix)
+	v.SetEnvKeyReplacer(strings.NewReplacer(".", "_"))
+	v.AutomaticEnv()
+	for _, s := range scalars {
+		v.SetDefault(s.key, s.value)
+	}
+	if err := v.ReadConfig(bytes.NewReader(raw)); err != nil {
+		return nil, usagef("permanode config init shows a whole file", "config file %s: %w", file, err)
+	}
+	c := &config{origin: map[string]string{}}
+	var ps problems
+	decode(v, c, &ps)
+	if err := ps.err(file); err != nil {
+		return nil, err
+	}
+	for _, s := range scalars {
+		c.origin[s.key] = "default"
+		if v.InConfig(s.key) {
+			c.origin[s.key] = "file"
+		}
+		if os.Getenv(envName(s.key)) != "" {
+			c.origin[s.key] = "environment"
+		}
+	}
+	c.resolve(filepath.Dir(file))
+	return c, nil
+}
+
+// oneDocument refuses a second YAML document, which a decoder would drop without a word, and a file that is no map.
+func oneDocument(raw []byte) error {
+	d := yaml.NewDecoder(bytes.NewReader(raw))
+	var doc map[string]any
+	if err := d.Decode(&doc); err != nil {
+		if errors.Is(err, io.EOF) {
+			return errors.New("it is empty")
+		}
+		return err
+	}
+	if err := d.Decode(&doc); !errors.Is(err, io.EOF) {
+		return errors.New("it holds a second document (a line ---): only one is read")
+	}
+	return nil
+}
+
+func decode(v *viper.Viper, c *config, ps *problems) {
+	var md mapstructure.Metadata
+	err := v.Unmarshal(c, func(dc *mapstructure.DecoderConfig) {
+		dc.Metadata, dc.WeaklyTypedInput = &md, false
+		dc.DecodeHook = mapstructure.ComposeDecodeHookFunc(sizeHook, listHook)
+	})
+	for _, key := range md.Unused {
+		name := key[strings.LastIndex(key, ".")+1:]
+		ps.add(key, nil, "is no key of the config", nearestKey(name))
+	}
+	for _, e := range flatten(err) {
+		var at *mapstructure.DecodeError
+		if !errors.As(e, &at) {
+			ps.add("config", nil, e.Error(), "correct it")
+			continue
+		}
+		reason, value := decodeReason(at.Unwrap())
+		ps.add(at.Name(), value, reason, "correct it")
+	}
+}
+
+// flatten returns the leaves of joined errors.
+func flatten(err error) (all []error) {
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range many.Unwrap() {
+			all = append(all, flatten(e)...)
+		}
+		return all
+	}
+	var at *mapstructure.DecodeError
+	if err == nil || errors.As(err, &at) && error(at) == err {
+		if at == nil {
+			return nil
+		}
+		if inner := flatten(at.Unwrap()); len(inner) > 0 {
+			if _, ok := inner[0].(*mapstructure.DecodeError); ok {
+				return inner
+			}
+		}
+		return []error{at}
+	}
+	if next := errors.Unwrap(err); next != nil {
+		return flatten(next)
+	}
+	return []error{err}
+}
+
+func decodeReason(err error) (reason string, value any) {
+	var wrong *mapstructure.UnconvertibleTypeError
+	if errors.As(err, &wrong) {
+		return fmt.Sprintf("must be %s, not %s", kindWord(wrong.Expected.Type()), valueWord(wrong.Value)), wrong.Value
+	}
+	return err.Error(), nil
+}
+
+func kindWord(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Slice:
+		return "a list"
+	case reflect.Struct, reflect.Map:
+		return "a group of keys"
+	case reflect.String:
+		return "a text"
+	}
+	return "a number that is not negative"
+}
+
+func valueWord(v any) string {
+	if v == nil {
+		return "nothing"
+	}
+	switch reflect.TypeOf(v).Kind() {
+	case reflect.Slice:
+		return "a list"
+	case reflect.Map:
+		return "a group of keys"
+	case reflect.String:
+		return "a text"
+	case reflect.Bool:
+		return "true or false"
+	}
+	return "a number"
+}
+
+// sizeHook reads memory: a number of bytes, or one with a unit.
+func sizeHook(_, to reflect.Type, v any) (any, error) {
+	if to != reflect.TypeFor[byteSize]() {
+		return v, nil
+	}
+	return parseSize(fmt.Sprint(v))
+}
+
+var sizeForm = regexp.MustCompile(`^([0-9]{1,15}) *(B|KiB|MiB|GiB|TiB)?$`)
+
+func parseSize(text string) (byteSize, error) {
+	m := sizeForm.FindStringSubmatch(text)
+	if m == nil {
+		return 0, fmt.Errorf("%q is no size: write it like 512MiB or 2GiB", text)
+	}
+	n, _ := strconv.ParseInt(m[1], 10, 64) // fifteen digits fit
+	for range strings.Index("BKMGT", (m[2] + "B")[:1]) {
+		if n <<= 10; n > 1<<50 {
+			return 0, fmt.Errorf("%q is more than any machine has: write it like 512MiB or 2GiB", text)
+		}
+	}
+	return byteSize(n), nil
+}
+
+// listHook lets a key that holds a list be written as one text; an empty text is an empty list.
+func listHook(from, to reflect.Type, v any) (any, error) {
+	text, ok := v.(string)
+	switch {
+	case !ok || to != reflect.TypeFor[[]string]():
+		return v, nil
+	case text == "":
+		return []string{}, nil
+	}
+	return []string{text}, nil
+}
+
+// nearestKey suggests what a misspelt key was meant to be.
+func nearestKey(name string) string {
+	known := []string{"data_dir", "memory", "networks", "api", "listen", "name", "era", "trust", "snapshot", "start", "feeds", "type", "url"}
+	best, least := "", len(name)/3+2
+	for _, k := range known {
+		if d := editDistance(name, k); d < least {
+			best, least = k, d
+		}
+	}
+	if best == "" {
+		return "known keys are " + strings.Join(known, ", ")
+	}
+	return fmt.Sprintf("did you mean %s?", best)
+}
+
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// resolve makes paths absolute: relative ones are relative to the folder of the config file, or of the process where
+// the environment gave them.
+func (c *config) resolve(dir string) {
+	in := func(path string) string {
+		if path == "" || filepath.IsAbs(path) {
+			return path
+		}
+		return filepath.Join(dir, path)
+	}
+	if c.origin["data_dir"] != "environment" {
+		c.DataDir = in(c.DataDir)
+	}
+	for i := range c.Networks {
+		n := &c.Networks[i]
+		if !slices.Contains(eras.BuiltInNames(), n.Trust) {
+			n.Trust = in(n.Trust)
+		}
+		for j := range n.Snapshot {
+			n.Snapshot[j] = in(n.Snapshot[j])
+		}
+	}
+}
+
+// check returns all that is wrong with c. It reads trust files and looks whether snapshot files are there.
+func (c *config) check(file string) error {
+	var ps problems
+	if c.DataDir == "" {
+		ps.add("data_dir", "", "is empty", "name the directory of the archive")
+	}
+	if c.Memory < minMemory {
+		ps.add("memory", int64(c.Memory), "is less than 64 MiB, in which nothing works", "write it like 512MiB or 2GiB")
+	}
+	if err := query.CheckListen(c.API.Listen); err != nil {
+		ps.add("api.listen", c.API.Listen, err.Error(), "correct it")
+	}
+	if len(c.Networks) == 0 {
+		ps.add("networks", nil, "is empty: nothing would be collected", "name at least one")
+	}
+	names := map[string]bool{}
+	for i, n := range c.Networks {
+		at := fmt.Sprintf("networks[%d]", i)
+		if names[n.Name] {
+			ps.add(at+".name", n.Name, "stands twice", "give each network its own name")
+		}
+		names[n.Name] = true
+		n.check(at, &ps)
+	}
+	return ps.err(file)
+}
+
+func (n *networkConfig) check(at string, ps *problems) {
+	if err := checkName(n.Name); err != nil {
+		ps.add(at+".name", n.Name, err.Error(), "choose another")
+	}
+	if _, ok := eras.Codec(ledger.Era(n.Era)); !ok {
+		ps.add(at+".era", n.Era, "is no era that this program knows", "use "+eraNames())
+	}
+	if n.Start > ledger.MaxSeq {
+		ps.add(at+".start", n.Start, fmt.Sprintf("is above the largest unit number, %d", uint64(ledger.MaxSeq)), "use 0 for the oldest that a source has")
+	}
+	if trust, err := readTrust(n.Trust); err != nil {
+		ps.add(at+".trust", n.Trust, err.Error(), "name a built-in one ("+strings.Join(eras.BuiltInNames(), ", ")+") or a file made by permanode trust init")
+	} else if string(trust.Era) != n.Era {
+		ps.add(at+".era", n.Era, fmt.Sprintf("differs from the trust file's era, %s", trust.Era), "use the same")
+	}
+	if len(n.Snapshot) > 2 {
+		ps.add(at+".snapshot", len(n.Snapshot), "names more than a full and a delta file", "name at most two")
+	}
+	for j, s := range n.Snapshot {
+		if info, err := os.Stat(s); err != nil || !info.Mode().IsRegular() {
+			ps.add(fmt.Sprintf("%s.snapshot[%d]", at, j), s, "is no file that can be read", "name a snapshot file, or leave it out to go by claims")
+		}
+	}
+	if len(n.Feeds) == 0 {
+		ps.add(at+".feeds", nil, "is empty: nothing would be collected", "name at least one")
+	}
+	names := map[string]bool{}
+	for j, f := range n.Feeds {
+		key := fmt.Sprintf("%s.feeds[%d]", at, j)
+		if names[f.Name] {
+			ps.add(key+".name", f.Name, "stands twice in this network", "give each feed its own name")
+		}
+		names[f.Name] = true
+		f.check(key, ps)
+	}
+}
+
+func (f *feedConfig) check(at string, ps *problems) {
+	if err := checkName(f.Name); err != nil {
+		ps.add(at+".name", f.Name, err.Error(), "choose another")
+	}
+	if f.Type != feedREST {
+		ps.add(at+".type", f.Type, "is no feed type that this program knows", "use "+feedREST)
+	}
+	if _, err := hornet2.New(hornet2.Config{URL: f.URL}); err != nil {
+		ps.add(at+".url", redact(f.URL), err.Error(), "write it like http://127.0.0.1:14265")
+	}
+}
+
+var nameForm = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
+
+// checkName judges the label of a network or feed.
+func checkName(name string) error {
+	if !nameForm.MatchString(name) {
+		return errors.New("is no name: use 1 to 64 of a-z, 0-9 and -")
+	}
+	return nil
+}
+
+// redact shows a URL without its password.
+func redact(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return "(unreadable URL)"
+	}
+	return u.Redacted()
+}
+
+func eraNames() string {
+	var names []string
+	for _, era := range eras.All {
+		names = append(names, string(era))
+	}
+	return strings.Join(names, ", ")
+}
+
+// readBounded reads a file of at most limit bytes.
+func readBounded(name string, limit int64) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(raw)) > limit {
+		return nil, fmt.Errorf("%s has more than %d bytes", name, limit)
+	}
+	return raw, nil
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"permanode/ledger/eras"
+	"permanode/query"
+	"permanode/storage"
+	"permanode/storage/pebblestore"
+)
+
+// dataFlags say which archive a command reads, which network of it, and in which form it answers.
+type dataFlags struct {
+	data, config, network string
+	json                  bool
+}
+
+func (d *dataFlags) add(c *cobra.Command, withJSON bool) {
+	c.Flags().StringVar(&d.data, "data", "", "directory of the archive")
+	c.Flags().StringVar(&d.config, "config", "", "config file that names it (instead of --data)")
+	c.Flags().StringVar(&d.network, "network", "", "one network (default: all)")
+	if withJSON {
+		c.Flags().BoolVar(&d.json, "json", false, "one JSON object a line")
+	}
+}
+
+// where returns the directory and the memory that the flags, config or environment name.
+func (d *dataFlags) where() (dir string, memory byteSize, err error) {
+	if d.network != "" {
+		if err := checkName(d.network); err != nil {
+			return "", 0, usagef("permanode coverage lists the networks", "--network %q %w", d.network, err)
+		}
+	}
+	env := os.Getenv(envName("data_dir"))
+	switch {
+	case d.data != "" && d.config != "":
+		return "", 0, usagef("leave one of them out", "--data and --config both name an archive")
+	case d.config != "":
+		c, err := readConfig(d.config)
+		if err != nil {
+			return "", 0, err
+		}
+		return c.DataDir, max(c.Memory, minMemory), nil
+	case d.data != "":
+		return d.data, defaultMemory, nil
+	case env != "":
+		return env, defaultMemory, nil
+	}
+	return "", 0, usagef("give --data DIR, --config FILE or "+envName("data_dir"), "no archive is named")
+}
+
+// open opens the store in dir. A store that is read is never changed and never made.
+func (p *program) open(dir string, memory byteSize, readOnly bool, log *slog.Logger) (*pebblestore.DB, error) {
+	db, err := pebblestore.Open(dir, pebblestore.Options{
+		Codec: eras.Codec, Memory: int64(memory), FS: p.fs, ReadOnly: readOnly, Log: log,
+	})
+	if err != nil {
+		return nil, err // it names the directory
+	}
+	return db, nil
+}
+
+// read opens the archive that d names and hands it to do, with the networks that d selects.
+func (p *program) read(c *cobra.Command, d *dataFlags, do func(*query.Archive, []query.Network) error) error {
+	return p.readStore(c, d, func(_ storage.Reader, a *query.Archive, networks []query.Network) error { return do(a, networks) })
+}
+
+// readStore is read for commands that need the store beside the archive.
+func (p *program) readStore(c *cobra.Command, d *dataFlags, do func(storage.Reader, *query.Archive, []query.Network) error) (err error) {
+	dir, memory, err := d.where()
+	if err != nil {
+		return err
+	}
+	db, err := p.open(dir, memory, true, p.logger(slog.LevelWarn))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	archive := query.New(db, eras.Codec)
+	networks, err := archive.Select(c.Context(), d.network)
+	if err != nil {
+		return err
+	}
+	return do(db, archive, networks)
+}

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"permanode/ingest"
+	"permanode/ledger"
+	"permanode/ledger/eras"
+	"permanode/query"
+	"permanode/storage"
+	"permanode/storage/pebblestore"
+)
+
+const ingestHelp = `Collects everything that the sources have, proves it against the trust file, stores it, and ends. What is
+there already is not asked for again: run it again after an interruption, or to add what is new.
+
+A source is a recording folder, a cone file (permanode export --format cones) or the address of a node. Several are
+asked in turn: none is believed, and each fills the gaps of the others.
+
+With a snapshot file (its SHA-256 stands in the trust file) the archive holds a ledger and decides by replay what
+became of each record; a recording folder brings its own. Without one it goes by the nodes' claims, which the
+signed roots prove, and says so.
+
+Exit status: 0 all is there; 1 error; 2 wrong input; 4 something is missing, or --timeout passed: the gaps are named;
+130 interrupted. Whatever the status, nothing that was stored is lost.`
+
+type ingestFlags struct {
+	data, trust, network string
+	from, snapshot       []string
+	timeout              time.Duration
+	json                 bool
+}
+
+func (p *program) ingestCommand() *cobra.Command {
+	var f ingestFlags
+	c := &cobra.Command{
+		Use:   "ingest --data DIR --trust FILE --from SOURCE...",
+		Short: "Collect from recordings, cone files and nodes, then end", Long: ingestHelp,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, more []string) error {
+			f.from = append(f.from, more...)
+			return p.ingest(c.Context(), &f)
+		},
+	}
+	c.Flags().StringVar(&f.data, "data", "", "directory of the archive; made if it is not there")
+	c.Flags().StringVar(&f.trust, "trust", "", "trust file, or a built-in one: "+strings.Join(eras.BuiltInNames(), ", "))
+	c.Flags().StringArrayVar(&f.from, "from", nil, "source; may be given several times")
+	c.Flags().StringVar(&f.network, "network", "", "label of the network (default: its own name, else era and identity)")
+	c.Flags().StringArrayVar(&f.snapshot, "snapshot", nil, "snapshot file; a second one is its delta")
+	c.Flags().DurationVar(&f.timeout, "timeout", 0, "end after this time (default: none)")
+	c.Flags().BoolVar(&f.json, "json", false, "print the coverage as one JSON object")
+	return c
+}
+
+func (f *ingestFlags) check() error {
+	switch {
+	case f.data == "":
+		return usagef("name the directory of the archive; it is made if it is not there", "--data is missing")
+	case f.trust == "":
+		return usagef("permanode trust init --from SOURCE -o FILE makes one; built in: "+strings.Join(eras.BuiltInNames(), ", "), "--trust is missing")
+	case len(f.from) == 0:
+		return usagef("name a recording folder, a cone file or a node's address", "--from is missing")
+	case f.timeout < 0:
+		return usagef("write it like 90s or 10m", "--timeout %s is negative", f.timeout)
+	case f.network != "":
+		if err := checkName(f.network); err != nil {
+			return usagef("for example shimmer-2", "--network %q %w", f.network, err)
+		}
+	}
+	return nil
+}
+
+func (p *program) ingest(ctx context.Context, f *ingestFlags) (err error) {
+	if err := f.check(); err != nil {
+		return err
+	}
+	trust, codec, err := trustAndCodec(f.trust)
+	if err != nil {
+		return err
+	}
+	sources, err := openSources(f.from, codec)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeSources(sources)) }()
+	name := f.network
+	if name == "" {
+		name = networkName(trust)
+	}
+	snapshot, err := p.chooseSnapshot(trust, sources, f.snapshot)
+	if err != nil {
+		return err
+	}
+	if f.timeout > 0 {
+		limit, cancel := context.WithTimeout(ctx, f.timeout)
+		defer cancel()
+		ctx = limit
+	}
+	db, err := p.open(f.data, defaultMemory, false, p.logger(slog.LevelWarn))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	missing := p.collect(ctx, db, ingest.Config{
+		Network: name, Codec: codec, Trust: trust, Sources: plainSources(sources), Snapshot: snapshot,
+		Quarantine: f.data + ".quarantine", Memory: int64(defaultMemory), Log: p.logger(slog.LevelWarn),
+	})
+	if errors.Is(missing, context.DeadlineExceeded) && ctx.Err() != nil {
+		missing = fmt.Errorf("%w: the timeout of %s has passed", storage.ErrIncomplete, f.timeout)
+	}
+	if missing != nil && !errors.Is(missing, storage.ErrIncomplete) {
+		return missing
+	}
+	return errors.Join(missing, p.summary(context.WithoutCancel(ctx), db, name, f.json))
+}
+
+func plainSources(all []*source) (out []ingest.Source) {
+	for _, s := range all {
+		out = append(out, s.Source)
+	}
+	return out
+}
+
+func trustAndCodec(name string) (ledger.Trust, ledger.Codec, error) {
+	trust, err := readTrust(name)
+	if err != nil {
+		return trust, nil, err
+	}
+	codec, ok := eras.Codec(trust.Era)
+	if !ok {
+		return trust, nil, usagef("use a newer permanode", "trust file %s is of the era %s, which this program does not know", name, trust.Era)
+	}
+	return trust, codec, nil
+}
+
+// networkName makes a label of the network's own name, else of its era and identity.
+func networkName(t ledger.Trust) string {
+	name := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
+			return r
+		}
+		return '-'
+	}, strings.ToLower(t.Name))
+	if name = strings.Trim(name[:min(len(name), 64)], "-"); name != "" {
+		return name
+	}
+	return string(t.Era) + "-" + strings.ToLower(t.Identity[:min(8, len(t.Identity))])
+}
+
+// chooseSnapshot returns the files given, else a recording folder's own if the trust file names it, and says which way
+// states are decided.
+func (p *program) chooseSnapshot(trust ledger.Trust, sources []*source, given []string) ([]string, error) {
+	if len(given) > 0 {
+		for _, name := range given {
+			if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
+				return nil, usagef("name a snapshot file, or leave it out to go by claims", "--snapshot %q is no file that can be read", name)
+			}
+		}
+		return given, nil
+	}
+	for _, s := range sources {
+		if s.folder == nil {
+			continue
+		}
+		own, err := s.folder.Snapshot()
+		if err != nil {
+			return nil, fmt.Errorf("snapshot of %s: %w", s.name, err)
+		}
+		if own == "" {
+			continue
+		}
+		sum, err := fileSHA256(own)
+		if err != nil {
+			return nil, err
+		}
+		if slices.Contains(trust.Snapshot, sum) {
+			p.say("snapshot %s fits the trust file: states are decided by replay of the ledger", own)
+			return []string{own}, nil
+		}
+		p.say("snapshot %s has the SHA-256 %s, which the trust file does not name: it is not used", own, sum)
+	}
+	p.say("no snapshot: going by the claims of nodes, which the signed roots prove; conflict reasons stay unproven (--snapshot FILE decides them by replay)")
+	return nil, nil
+}
+
+func fileSHA256(name string) (string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", fmt.Errorf("read %s: %w", name, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// collect brings one network up to what its sources have, with progress.
+func (p *program) collect(ctx context.Context, db *pebblestore.DB, c ingest.Config) (err error) {
+	w, err := db.Writer(ctx, networkRow(c.Network, c.Trust))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	m := p.meter("units")
+	defer m.end()
+	c.Store = w
+	c.Progress = func(s ingest.Status) {
+		m.report(s.Last, s.Newest, fmt.Sprintf("%d records, %.0f per second", s.Records, s.Rate))
+	}
+	collector, err := ingest.New(c)
+	if err != nil {
+		return err
+	}
+	return collector.CatchUp(ctx)
+}
+
+func networkRow(name string, t ledger.Trust) ledger.Network {
+	return ledger.Network{Name: name, Era: t.Era, Identity: t.Identity, Trust: t.Raw}
+}
+
+// summary prints what the archive now holds of a network.
+func (p *program) summary(ctx context.Context, db *pebblestore.DB, name string, asJSON bool) error {
+	a := query.New(db, eras.Codec)
+	networks, err := a.Select(ctx, name)
+	if err != nil {
+		return err
+	}
+	cov, err := a.Coverage(ctx, networks[0])
+	if err != nil {
+		return err
+	}
+	return p.printCoverage(cov, asJSON)
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"permanode/ingest"
+	"permanode/ingest/hornet2"
+	"permanode/ledger/eras"
+	"permanode/query"
+	"permanode/storage/pebblestore"
+)
+
+const runHelp = `Follows the feeds of the config, proves and stores what they bring, and answers on the API, until it is told
+to stop (Ctrl-C, SIGTERM). A feed that is down is no error; a network that cannot go on says why in /readyz, while
+the others and the API go on.
+
+Exit status: 0 stopped as told; 1 error; 2 wrong config.`
+
+// readyLag is how many units a network may lie behind and still be called ready.
+const readyLag = 10
+
+func (p *program) runCommand() *cobra.Command {
+	file := ""
+	c := &cobra.Command{
+		Use: "run --config FILE", Short: "The service: collect, prove, store, answer", Long: runHelp, Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			conf, err := p.loadConfig(file)
+			if err != nil {
+				return err
+			}
+			return p.serviceEnd(c.Context(), p.runService(c.Context(), conf))
+		},
+	}
+	configFlag(c, &file)
+	return c
+}
+
+// serviceEnd makes a stop that was asked for a good end.
+func (p *program) serviceEnd(ctx context.Context, err error) error {
+	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		p.say("stopped")
+		return nil
+	}
+	return err
+}
+
+func (p *program) runService(ctx context.Context, conf *config) (err error) {
+	log := p.logger(slog.LevelInfo)
+	ln, err := listen(ctx, conf.API.Listen)
+	if err != nil {
+		return err
+	}
+	defer ln.Close() // closed by the API, if it comes to that
+	db, err := p.open(conf.DataDir, conf.Memory, false, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	svc := &service{log: log, db: db}
+	for _, n := range conf.Networks {
+		follow, err := svc.follow(ctx, conf, n)
+		if err != nil {
+			return errors.Join(err, svc.close())
+		}
+		svc.networks = append(svc.networks, follow)
+	}
+	defer func() { err = errors.Join(err, svc.close()) }()
+	return svc.run(ctx, ln)
+}
+
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	if err := query.CheckListen(addr); err != nil {
+		return nil, usagef("for example 127.0.0.1:8080", "%w", err)
+	}
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("API: %w", err)
+	}
+	return ln, nil
+}
+
+// service is the API over one store, and the networks that it follows.
+type service struct {
+	log      *slog.Logger
+	db       *pebblestore.DB
+	networks []*following
+}
+
+// following is one network that is collected.
+type following struct {
+	name      string
+	collector *ingest.Collector
+	close     func() error
+}
+
+// follow makes the collector of a network and everything that it needs.
+func (s *service) follow(ctx context.Context, conf *config, n networkConfig) (*following, error) {
+	trust, codec, err := trustAndCodec(n.Trust)
+	if err != nil {
+		return nil, err
+	}
+	var sources []ingest.Source
+	for _, f := range n.Feeds {
+		node, err := hornet2.New(hornet2.Config{Name: f.Name, URL: f.URL})
+		if err != nil {
+			return nil, usagef("", "networks: %s: %w", n.Name, err)
+		}
+		sources = append(sources, node)
+	}
+	w, err := s.db.Writer(ctx, networkRow(n.Name, trust))
+	if err != nil {
+		return nil, err
+	}
+	c, err := ingest.New(ingest.Config{
+		Network: n.Name, Codec: codec, Trust: trust, Store: w, Sources: sources, Start: n.Start, Snapshot: n.Snapshot,
+		Quarantine: conf.DataDir + ".quarantine", Memory: max(int64(conf.Memory)/int64(len(conf.Networks)), 8<<20),
+		Log: s.log.With("net", n.Name),
+	})
+	if err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	return &following{name: n.Name, collector: c, close: w.Close}, nil
+}
+
+func (s *service) close() (err error) {
+	for _, n := range s.networks {
+		err = errors.Join(err, n.close())
+	}
+	return err
+}
+
+// run follows and answers until ctx ends. A network that cannot go on ends alone: readers are served still.
+func (s *service) run(ctx context.Context, ln net.Listener) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, n := range s.networks {
+		g.Go(func() error {
+			if err := n.collector.Run(ctx); err != nil && ctx.Err() == nil {
+				s.log.Error("collecting stopped", "net", n.name, "err", err)
+			}
+			return nil
+		})
+	}
+	g.Go(func() error {
+		s.log.Info("the API answers", "url", "http://"+ln.Addr().String()+"/v1/info")
+		return query.Serve(ctx, ln, s.api(), s.log)
+	})
+	return g.Wait()
+}
+
+func (s *service) api() http.Handler {
+	return query.Handler(query.Config{
+		Archive: query.New(s.db, eras.Codec), Version: version, Log: s.log,
+		Health: func() (parts []query.Component) {
+			for _, n := range s.networks {
+				st := n.collector.Status()
+				ready := st.Phase == ingest.Following || st.Phase == ingest.CatchingUp && st.Lag <= readyLag
+				parts = append(parts, query.Component{Name: n.name, Ready: ready, Detail: st.Sentence})
+			}
+			return parts
+		},
+	})
+}

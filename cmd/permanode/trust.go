@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"permanode/ingest/hornet2"
+	"permanode/ledger"
+	"permanode/ledger/eras"
+	"permanode/ledger/stardust"
+)
+
+const (
+	maxTrust = 1 << 20
+	nodeTime = 30 * time.Second // for a node to say what a trust file needs
+)
+
+// readTrust returns a built-in trust file or one from disk. Errors wrap ledger.ErrTrust.
+func readTrust(name string) (ledger.Trust, error) {
+	if raw, ok := eras.BuiltIn(name); ok {
+		return eras.ParseTrust(raw)
+	}
+	if name == "" {
+		return ledger.Trust{}, fmt.Errorf("%w: none is named", ledger.ErrTrust)
+	}
+	raw, err := readBounded(name, maxTrust)
+	if err != nil {
+		return ledger.Trust{}, fmt.Errorf("%w: neither built in (%s) nor a file: %w", ledger.ErrTrust, strings.Join(eras.BuiltInNames(), ", "), err)
+	}
+	t, err := eras.ParseTrust(raw)
+	if err != nil {
+		return t, fmt.Errorf("%s: %w", name, err)
+	}
+	return t, nil
+}
+
+func (p *program) trustCommand() *cobra.Command {
+	return group("trust", "Make and show trust files: the keys and rules that units are proven against", "",
+		p.trustInitCommand(), p.trustShowCommand())
+}
+
+const trustInitHelp = `Writes a trust file: the network's identity, its parameters and the keys that sign its units.
+
+From a recording folder it takes what network.json says, and the SHA-256 of the snapshot in it. From a node it takes
+the signers of its oldest and newest unit, because such a node lists no keys: those are what the node says, so compare
+them with the operator's before you rely on them. With --snapshot the file also names the snapshot that may open a span.`
+
+func (p *program) trustInitCommand() *cobra.Command {
+	var from, out string
+	var snapshot []string
+	force := false
+	c := &cobra.Command{
+		Use: "init --from SOURCE -o FILE", Short: "Write a trust file from a recording folder or a node", Long: trustInitHelp, Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			switch {
+			case from == "":
+				return usagef("name a recording folder or a node's address", "--from is missing")
+			case out == "":
+				return usagef("name the file to write", "-o is missing")
+			case len(snapshot) > 2:
+				return usagef("name a full file and at most its delta", "--snapshot is given %d times", len(snapshot))
+			}
+			raw, err := p.makeTrust(c.Context(), from, snapshot)
+			if err != nil {
+				return err
+			}
+			return p.writeNew(out, raw, force)
+		},
+	}
+	c.Flags().StringVar(&from, "from", "", "recording folder, or a node's address")
+	c.Flags().StringVarP(&out, "out", "o", "", "file to write")
+	c.Flags().StringArrayVar(&snapshot, "snapshot", nil, "snapshot file that may open a span; a second one is its delta")
+	c.Flags().BoolVar(&force, "force", false, "replace the file if it is there")
+	return c
+}
+
+func (p *program) makeTrust(ctx context.Context, from string, snapshot []string) (raw []byte, err error) {
+	s, err := openSource(from, stardust.Codec{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	if s.folder == nil && s.node == nil {
+		return nil, usagef("name a recording folder or a node's address", "--from %q is a cone file, which holds no keys", from)
+	}
+	if s.folder != nil && len(snapshot) == 0 {
+		own, err := s.folder.Snapshot()
+		if err != nil {
+			return nil, fmt.Errorf("snapshot of %s: %w", from, err)
+		}
+		if own != "" {
+			snapshot = []string{own}
+		}
+	}
+	sums, err := hashFiles(snapshot)
+	if err != nil {
+		return nil, err
+	}
+	if s.folder != nil {
+		return trustFromRecording(from, s.folder.Parameters(), sums)
+	}
+	return p.trustFromNode(ctx, s.node, sums)
+}
+
+// trustFromRecording makes a trust file of what a recording says of its network.
+func trustFromRecording(name string, parameters []byte, sums []string) ([]byte, error) {
+	raw, err := stardust.TrustFromRecording(parameters, sums...)
+	if err != nil {
+		return nil, usagef("a recording folder describes its network in network.json", "%s: %w", name, err)
+	}
+	return raw, nil
+}
+
+// trustFromNode makes a trust file of what a node says, and tells the person what that is worth.
+func (p *program) trustFromNode(ctx context.Context, node *hornet2.Source, sums []string) ([]byte, error) {
+	limit, cancel := context.WithTimeout(ctx, nodeTime)
+	defer cancel()
+	raw, err := node.Trust(limit, sums)
+	if err != nil {
+		return nil, fmt.Errorf("make a trust file from %s: %w", node.Name(), err)
+	}
+	t, err := eras.ParseTrust(raw)
+	if err != nil {
+		return nil, err
+	}
+	p.say("UNCHECKED: compare with the operator: network %s (%s), signers of its oldest and newest unit:", plain(t.Name), t.Identity)
+	for _, k := range t.Rules.(*stardust.Rules).Keys {
+		p.say("  %x", k.Key)
+	}
+	return raw, nil
+}
+
+func hashFiles(names []string) (sums []string, err error) {
+	for _, name := range names {
+		sum, err := fileSHA256(name)
+		if err != nil {
+			return nil, usagef("name a snapshot file", "snapshot: %w", err)
+		}
+		sums = append(sums, sum)
+	}
+	return sums, nil
+}
+
+func (p *program) trustShowCommand() *cobra.Command {
+	asJSON := false
+	c := &cobra.Command{
+		Use: "show FILE|NAME", Short: "Show a trust file, or a built-in one: " + strings.Join(eras.BuiltInNames(), ", "),
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			t, err := readTrust(args[0])
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return p.printf("%s\n", t.Raw)
+			}
+			return p.printf("%s", trustText(t))
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "the canonical bytes")
+	return c
+}
+
+func trustText(t ledger.Trust) string {
+	var out table
+	fmt.Fprintf(&out, "trust file of %s\n", plain(t.Name))
+	out.line("era", "%s", t.Era)
+	out.line("identity", "%s", t.Identity)
+	if rules, ok := t.Rules.(*stardust.Rules); ok {
+		out.line("threshold", "%d different keys must sign a unit", rules.KeyCount)
+		for _, k := range rules.Keys {
+			out.line("key", "%x for units %s", k.Key, keyRange(uint64(k.Start), uint64(k.End)))
+		}
+	}
+	for _, sum := range t.Snapshot {
+		out.line("snapshot", "SHA-256 %s", sum)
+	}
+	if len(t.Snapshot) == 0 {
+		out.line("snapshot", "none: archives of it go by claims")
+	}
+	return out.String()
+}
+
+// keyRange says for which units a key may sign. End 0 is open.
+func keyRange(start, end uint64) string {
+	if end == 0 {
+		return fmt.Sprintf("from %d on", start)
+	}
+	return fmt.Sprintf("%d to %d", start, end)
+}
