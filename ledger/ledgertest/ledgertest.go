@@ -2,7 +2,8 @@
 //
 // Vectors live below testdata/vectors of the module, or below the folder that PERMANODE_VECTORS names:
 // any folder of that layout has to pass, so files are matched by pattern and nothing about a single
-// file is taken for granted.
+// file is taken for granted. A relative name starts at the module's root. A folder that is not there
+// fails; a pattern without a match skips that part of another folder.
 package ledgertest
 
 import (
@@ -89,8 +90,14 @@ func Recording(t testing.TB, name string) string {
 func match(t testing.TB, pattern string) []string {
 	t.Helper()
 	root, given := os.LookupEnv(folder)
-	if !given {
+	switch {
+	case !given:
 		root = filepath.Join(moduleRoot(t), "testdata", "vectors")
+	case !filepath.IsAbs(root):
+		root = filepath.Join(moduleRoot(t), root)
+	}
+	if _, err := os.Stat(root); err != nil {
+		t.Fatalf("no folder of vectors: %v", err)
 	}
 	files, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(pattern)))
 	switch {
