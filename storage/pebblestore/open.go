@@ -197,7 +197,7 @@ func (d *DB) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 		FormatMajorVersion: pebbleFormat,
 		Logger:             pebbleLog{d},
 		EventListener:      d.events(),
-		MemTableSize:       uint64(min(max(d.opts.Memory/16, 1<<20), 64<<20)),
+		MemTableSize:       d.opts.memTable(),
 		// Pebble must never make a commit wait for a flush: a flush that fails would hold it forever. The
 		// writer waits instead, see pressure.
 		MemTableStopWritesThreshold: 1 << 20,

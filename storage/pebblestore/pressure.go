@@ -5,7 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// The most that a writer piles up before it waits for flushes and compactions.
+// The most that a writer piles up before it waits for flushes and compactions. Memtables are measured in
+// full ones: Pebble begins with small ones and does not flush before half of a full one is there.
 const (
 	maxMemTables = 4
 	maxSublevels = 20
@@ -31,7 +32,7 @@ func (p *pressure) changed() {
 func (d *DB) room(ctx context.Context) error {
 	for d.pressure.dirty.Swap(false) {
 		m := d.db.Metrics()
-		if m.MemTable.Count <= maxMemTables && m.Levels[0].Sublevels <= maxSublevels {
+		if m.MemTable.Size <= maxMemTables*d.opts.memTable() && m.Levels[0].Sublevels <= maxSublevels {
 			break
 		}
 		d.pressure.dirty.Store(true)
@@ -49,3 +50,6 @@ func (d *DB) room(ctx context.Context) error {
 	}
 	return ctx.Err()
 }
+
+// memTable returns the size of a full memtable.
+func (o *Options) memTable() uint64 { return uint64(min(max(o.Memory/16, 1<<20), 64<<20)) }

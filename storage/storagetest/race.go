@@ -1,0 +1,6 @@
+//go:build race
+
+package storagetest
+
+// BulkCones is the number of cones of the bulk test.
+const BulkCones = 2_000
