@@ -101,28 +101,41 @@ func (a *archive) prove(head []byte, at ledger.Start) (*ledger.Cone, error) {
 		return nil, err
 	}
 	for {
-		want, err := as.Want(ctx, 7)
+		want, err := as.Want(ctx, 200)
 		if err != nil {
 			return nil, err
 		}
 		if len(want) == 0 {
 			break
 		}
-		for _, id := range want {
-			raw, ok := a.blocks[id]
-			switch {
-			case ok:
-				if err := as.Put(a.codec.Identify([][]byte{raw})...); err != nil {
-					return nil, err
-				}
-			case a.edges:
-				as.Edge(id)
-			default:
-				return nil, fmt.Errorf("%w: %s", errMissing, id)
-			}
+		if err := a.fetch(as, want); err != nil {
+			return nil, err
 		}
 	}
 	return a.seal(as)
+}
+
+// fetch hands over what the source has of want; it must have some.
+func (a *archive) fetch(as ledger.Assembly, want []ledger.ID) error {
+	some := false
+	for _, id := range want {
+		raw, ok := a.blocks[id]
+		switch {
+		case ok:
+			if err := as.Put(a.codec.Identify([][]byte{raw})...); err != nil {
+				return err
+			}
+		case a.edges:
+			as.Edge(id)
+		default:
+			continue
+		}
+		some = true
+	}
+	if !some {
+		return fmt.Errorf("%w: %s", errMissing, want[0])
+	}
+	return nil
 }
 
 func (a *archive) seal(as ledger.Assembly) (*ledger.Cone, error) {

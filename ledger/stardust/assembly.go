@@ -160,7 +160,9 @@ func (a *assembly) known(ctx context.Context, ask []Hash) ([]bool, error) {
 }
 
 // probe makes entry points wanted where the block of the milestone before must be one of them: a
-// snapshot lists that block, although it belongs to the first cone behind the snapshot.
+// snapshot lists that block, although it belongs to the first cone behind the snapshot, and where the
+// file does not hold the milestone nobody knows which one it is. As soon as it comes the others are no
+// longer wanted: sources need not have them.
 func (a *assembly) probe() {
 	if a.probes || a.at.Prev != nil || len(a.entries) == 0 || a.m.Previous == (Hash{}) || a.hasPrevious() {
 		return

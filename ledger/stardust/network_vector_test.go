@@ -264,14 +264,31 @@ func TestSnapshotVector(t *testing.T) {
 					t.Errorf("the ledger at %d holds %d outputs, want %d", s.Target, len(got), len(want))
 				}
 				for _, id := range s.SEPs {
-					if a.state[string(stardust.EntryKey(id))] == nil {
-						t.Errorf("entry point %s is missing", id)
+					carries := bytes.Equal(id, n.blockOf(t, s.Target)) // a record of the next cone
+					if (a.state[string(stardust.EntryKey(id))] == nil) != carries {
+						t.Errorf("entry point %s: %t", id, !carries)
 					}
 				}
 				goOn(t, a, whole, &n, s.Target)
 			})
 		}
 	}
+}
+
+// blockOf returns the id of the block that carries milestone index, nil at genesis.
+func (n *networkVector) blockOf(t testing.TB, index uint64) []byte {
+	t.Helper()
+	for _, m := range n.Milestones {
+		if m.Index == index {
+			raw, err := stardust.MilestoneBlock(m.Payload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			id := stardust.H(raw)
+			return id[:]
+		}
+	}
+	return nil
 }
 
 // goOn proves what follows a snapshot at target. A node with that snapshot lacks all older blocks, and

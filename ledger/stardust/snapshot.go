@@ -44,6 +44,7 @@ type loader struct {
 	target  uint32
 	time    uint32 // of the target, seconds
 	id      Hash   // of the target
+	block   Hash   // that carries the target, where its payload is in a file; else zero
 	totals  totals
 	changed map[OutputID]*SnapshotOutput // nil: not in the ledger
 }
@@ -95,6 +96,9 @@ func (l *loader) full() error {
 			l.rollBack(d)
 		} else if m.Parameters != nil {
 			announced = append(announced, m.Parameters)
+		}
+		if m.Index == h.Target {
+			l.block = containerID(d.Payload)
 		}
 		above, next, expect = m, m.Index-1, m.Previous
 	}
@@ -191,12 +195,21 @@ func (l *loader) delta() error {
 		if err := l.goForward(d); err != nil {
 			return err
 		}
-		l.target, l.time, l.id = m.Index, m.Timestamp, m.ID
+		l.target, l.time, l.id, l.block = m.Index, m.Timestamp, m.ID, containerID(d.Payload)
 	}
 	if h.Target != l.target || h.TargetTime != l.time {
 		return l.forged("snapshot.index", "the delta file leads to milestone %d, its header says %d", l.target, h.Target)
 	}
 	return nil
+}
+
+// containerID returns the id of the block that carries a milestone, which follows from the payload.
+func containerID(payload []byte) Hash {
+	raw, err := MilestoneBlock(payload)
+	if err != nil {
+		return Hash{} // cannot be: the payload was parsed
+	}
+	return H(raw)
 }
 
 func (l *loader) goForward(d *SnapshotDifference) error {
@@ -296,7 +309,8 @@ func (w *writer) output(o *SnapshotOutput) error {
 	return nil
 }
 
-// entries writes the solid entry points of file i, which belong to the target.
+// entries writes the solid entry points of file i, which belong to the target. Nodes list the block of
+// the target among them, although it is a record of the first cone behind the snapshot: it is left out.
 func (w *writer) entries(i int) error {
 	f, err := w.l.open(i)
 	if err != nil {
@@ -305,6 +319,9 @@ func (w *writer) entries(i int) error {
 	for id, err := range f.SEPs() {
 		if err != nil {
 			return err
+		}
+		if id == w.l.block && id != (Hash{}) {
+			continue
 		}
 		if w.put(ledger.Change{Key: entryKey(id[:]), Val: []byte{}}); w.stopped {
 			return nil

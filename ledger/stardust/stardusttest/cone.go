@@ -22,6 +22,7 @@ type builder struct {
 	outcomes map[stardust.Hash]Outcome
 	created  map[stardust.Hash][]ledger.ID
 	consumed map[stardust.Hash][]ledger.ID
+	applied  map[stardust.Hash]*stardust.Transaction
 }
 
 // begin takes the block of the milestone before as the first of the cone.
@@ -30,6 +31,7 @@ func (n *Network) begin() *builder {
 		n: n, parents: map[stardust.Hash][]stardust.Hash{}, raws: map[stardust.Hash][]byte{},
 		outcomes: map[stardust.Hash]Outcome{},
 		created:  map[stardust.Hash][]ledger.ID{}, consumed: map[stardust.Hash][]ledger.ID{},
+		applied: map[stardust.Hash]*stardust.Transaction{},
 	}
 	n.wallet.begin()
 	if n.block != nil {
@@ -70,6 +72,7 @@ func (b *builder) transaction(t *draft, chain bool) {
 	if t.reason != 0 {
 		return
 	}
+	b.applied[id] = t.tx
 	for _, in := range t.tx.Inputs {
 		b.consumed[id] = append(b.consumed[id], ledger.NewID(in[:]))
 	}
@@ -152,6 +155,9 @@ func (b *builder) confirm() *Cone {
 	var err error
 	if c.Block, err = stardust.MilestoneBlock(c.Head); err != nil {
 		panic(err) // the milestone is ours
+	}
+	if n.opts.History {
+		n.history.add(n, c, b.applied)
 	}
 	if m.Receipt != nil {
 		n.migrate(m, c)

@@ -28,6 +28,7 @@ type Options struct {
 	Rotation uint32 // milestone from which another key signs; 10 if 0. Ranges overlap for 3 milestones
 	Receipts uint32 // every so many milestones one carries a receipt; 7 if 0
 	Change   uint32 // milestone that announces other protocol parameters; 9 if 0
+	History  bool   // keep what snapshot files of any milestone need
 }
 
 const (
@@ -56,6 +57,7 @@ type Network struct {
 	block    []byte // of the milestone before, nil at first
 	recent   []stardust.Hash
 	wallet   wallet
+	history  history
 }
 
 // signer is a coordinator key.
