@@ -158,8 +158,9 @@ func (d *DB) checkPresent() error {
 		return err
 	}
 	for _, n := range names {
-		if isTable(n) || strings.HasPrefix(n, "MANIFEST-") {
-			return corruptFile(n, errors.New("tables without the marker that names their manifest; restore the directory from a copy"))
+		// A manifest alone is what a kill leaves that came before the store's first marker.
+		if isTable(n) || strings.HasSuffix(n, ".log") {
+			return corruptFile(n, errors.New("data without the marker that names its manifest; restore the directory from a copy"))
 		}
 	}
 	if d.opts.ReadOnly {
