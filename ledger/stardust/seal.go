@@ -101,8 +101,8 @@ func (a *assembly) matches(p []ledger.Prepared, c *ledger.NodeClaims) error {
 	return nil
 }
 
-// totalsBefore reads the totals at the end of the unit before. Without any, the trust file says which
-// parameters were in force: that is possible where no ledger is held.
+// totalsBefore reads the totals at the end of the unit before. At the first unit of a span without a
+// ledger there are none: the trust file says which parameters were in force.
 func (a *assembly) totalsBefore(v ledger.View) (totals, error) {
 	key := totalsKey(a.unit.Seq - 1)
 	row, read := v[string(key)]
@@ -115,8 +115,8 @@ func (a *assembly) totalsBefore(v ledger.View) (totals, error) {
 			err = errors.New("no ledger is held at the unit before")
 		}
 		return t, err
-	case a.at.Held:
-		return totals{}, errors.New("no ledger stands at the unit before")
+	case a.at.Held || a.at.Prev != nil:
+		return totals{}, errors.New("no state stands at the unit before")
 	}
 	return totals{parameters: parameterTable{a.rules.genesis}}, nil
 }
