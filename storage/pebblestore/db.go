@@ -26,8 +26,8 @@ type DB struct {
 	lock     *pebble.Lock
 	db       *pebble.DB
 	pressure pressure
-	known    map[string]fileSum // tables that SUMS named and that were compared; set by open alone
-	faults   []FileFault        // what differs from SUMS; set by open alone
+	known    map[string]fileSum  // tables that SUMS named and that were compared; set by open alone
+	faults   []storage.FileFault // what differs from SUMS; set by open alone
 
 	// commitMu is held while rows are written: one batch at a time, so that the view before a batch that
 	// fails is the view of everything acknowledged.

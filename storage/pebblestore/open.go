@@ -90,9 +90,44 @@ func open(dir string, opts Options) (_ *DB, err error) {
 		return nil, err
 	}
 	if err := d.load(want); err != nil {
-		return nil, errors.Join(err, d.stopPebble())
+		if !opts.Damaged || !errors.Is(err, storage.ErrCorrupt) {
+			return nil, errors.Join(err, d.stopPebble())
+		}
+		d.faults = append(d.faults, storage.FileFault{Name: ".", Why: "networks and coverage cannot be read: " + err.Error()})
 	}
 	return d, nil
+}
+
+// Inspect opens a store for a check: read-only, and as far as it can be read although files are damaged. A
+// directory that was not stopped cleanly is recovered first, as any opening does, and stopped cleanly.
+func Inspect(dir string, opts Options) (*DB, error) {
+	fs := opts.FS
+	if fs == nil {
+		fs = vfs.Default
+	}
+	if _, err := fs.Stat(fs.PathJoin(dir, SumsName)); errors.Is(err, os.ErrNotExist) {
+		if err := recoverDir(dir, opts); err != nil && !errors.Is(err, storage.ErrCorrupt) && !errors.Is(err, os.ErrPermission) {
+			return nil, err
+		}
+	}
+	opts.Damaged = true
+	return Open(dir, opts)
+}
+
+func recoverDir(dir string, opts Options) error {
+	opts.ReadOnly = true
+	db, err := Open(dir, opts) // makes nothing where there is nothing
+	if err != nil {
+		return err
+	}
+	if err := db.Close(); err != nil {
+		return err
+	}
+	opts.ReadOnly = false
+	if db, err = Open(dir, opts); err != nil {
+		return err
+	}
+	return db.Close()
 }
 
 // prepareDir makes the directory, and makes sure that it survives a power loss.
@@ -174,12 +209,12 @@ func (d *DB) start() error {
 	cache := pebble.NewCache(d.opts.Memory / 4)
 	defer cache.Unref()
 	po := d.pebbleOptions(cache)
-	db, err := pebble.Open(d.dir, po)
+	db, err := openPebble(d.dir, po)
 	if err != nil {
 		if pebble.IsCorruptionError(err) || d.opts.Damaged {
-			return corruptFile(d.dir, err)
+			err = corruptFile(d.dir, err)
 		}
-		return err
+		return errors.Join(d.faultError(), err)
 	}
 	d.db = db
 	d.gate.live.Store(true)
@@ -187,6 +222,16 @@ func (d *DB) start() error {
 		return errors.Join(err, d.stopPebble())
 	}
 	return nil
+}
+
+// openPebble turns a panic over a damaged file into an error.
+func openPebble(dir string, po *pebble.Options) (db *pebble.DB, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = corruptFile(dir, fmt.Errorf("%v", p))
+		}
+	}()
+	return pebble.Open(dir, po)
 }
 
 func (d *DB) pebbleOptions(cache *pebble.Cache) *pebble.Options {
@@ -207,6 +252,7 @@ func (d *DB) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 		MaxOpenFiles:                1000,
 		BytesPerSync:                1 << 20,
+		DisableTableStats:           d.opts.ReadOnly, // nothing is compacted
 	}
 	for i := range po.Levels {
 		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"permanode/ledger"
+	"permanode/storage"
 )
 
 // SumsName is the file that a clean stop leaves: the size and SHA-256 of every other file below the
@@ -93,14 +94,8 @@ func decodeSums(raw []byte) (*sums, error) {
 	return s, nil
 }
 
-// A FileFault is a file that differs from what the last clean stop wrote.
-type FileFault struct {
-	Name string
-	Why  string
-}
-
 // checkSums compares the directory with SUMS, nil if there is none. A difference is an error that names
-// the files, unless the store is opened as damaged: then the faults are kept for FileFaults.
+// the files, unless the store is opened as damaged: then they are kept for Damage.
 func (d *DB) checkSums() (*sums, error) {
 	raw, err := readFile(d.opts.FS, d.opts.FS.PathJoin(d.dir, SumsName))
 	if errors.Is(err, os.ErrNotExist) {
@@ -111,26 +106,27 @@ func (d *DB) checkSums() (*sums, error) {
 	}
 	s, err := decodeSums(raw)
 	if err != nil {
-		d.faults = append(d.faults, FileFault{SumsName, err.Error()})
+		d.faults = append(d.faults, storage.FileFault{Name: SumsName, Why: err.Error()})
 	} else if d.faults, err = d.compareFiles(s); err != nil {
 		return nil, err
 	}
 	if len(d.faults) > 0 && !d.opts.Damaged {
-		errs := make([]error, 0, len(d.faults))
-		for _, f := range d.faults[:min(len(d.faults), 10)] {
-			errs = append(errs, corruptFile(f.Name, errors.New(f.Why)))
-		}
-		return nil, errors.Join(errs...)
+		return nil, d.faultError()
 	}
 	return s, nil
 }
 
-// FileFaults returns the files that differ from what the last clean stop wrote. There are none where the
-// last stop was not clean, or the store was opened otherwise than as damaged.
-func (d *DB) FileFaults() []FileFault { return slices.Clone(d.faults) }
+// faultError names the files that differ from what the last clean stop wrote; nil if none does.
+func (d *DB) faultError() error {
+	var errs []error
+	for _, f := range d.faults[:min(len(d.faults), 10)] {
+		errs = append(errs, corruptFile(f.Name, errors.New(f.Why)))
+	}
+	return errors.Join(errs...)
+}
 
 // compareFiles hashes the files that s names, and looks for Pebble's files that it does not name.
-func (d *DB) compareFiles(s *sums) ([]FileFault, error) {
+func (d *DB) compareFiles(s *sums) ([]storage.FileFault, error) {
 	why := make([]string, len(s.files))
 	d.known = map[string]fileSum{}
 	var g errgroup.Group
@@ -142,10 +138,10 @@ func (d *DB) compareFiles(s *sums) ([]FileFault, error) {
 		})
 	}
 	_ = g.Wait()
-	var faults []FileFault
+	var faults []storage.FileFault
 	for i, f := range s.files {
 		if why[i] != "" {
-			faults = append(faults, FileFault{f.name, why[i]})
+			faults = append(faults, storage.FileFault{Name: f.name, Why: why[i]})
 		} else if isTable(f.name) {
 			d.known[f.name] = f
 		}
@@ -158,7 +154,7 @@ func (d *DB) compareFiles(s *sums) ([]FileFault, error) {
 	for _, n := range names {
 		listed := slices.ContainsFunc(s.files, func(f fileSum) bool { return f.name == n })
 		if !listed && (isTable(n) || strings.HasSuffix(n, ".log") || strings.HasPrefix(n, "MANIFEST-") || strings.HasPrefix(n, "marker.")) {
-			faults = append(faults, FileFault{n, "a file of the store that the last clean stop did not leave"})
+			faults = append(faults, storage.FileFault{Name: n, Why: "a file of the store that the last clean stop did not leave"})
 		}
 	}
 	return faults, nil

@@ -3,7 +3,6 @@ package pebblestore
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -368,11 +367,6 @@ func (b *batch) full() error {
 // records adds manifest, records and their postings. A record and its postings stand in one batch, so
 // that whoever finds the record of a commit that did not end can take its postings away.
 func (b *batch) records(c *ledger.Cone) error {
-	m := make([]storage.Digest, 0, len(c.Records)+2)
-	m = append(m, digest(c.Unit.ID, ledger.PartHeader, c.Unit.Header))
-	if c.Unit.List != nil {
-		m = append(m, digest(c.Unit.ID, ledger.PartList, c.Unit.List))
-	}
 	for i := range c.Records {
 		r := &c.Records[i]
 		b.key = appendRecordKey(b.key[:0], b.w.net, r.Ord)
@@ -381,12 +375,11 @@ func (b *batch) records(c *ledger.Cone) error {
 		for j := range r.Posts {
 			b.posting(&r.Posts[j], r.Ord)
 		}
-		m = appendDigests(m, r)
 		if err := b.full(); err != nil {
 			return err
 		}
 	}
-	b.set(keySeq(tabManifest, b.w.net, c.Unit.Seq), encodeManifest(m))
+	b.set(keySeq(tabManifest, b.w.net, c.Unit.Seq), encodeManifest(storage.Manifest(c)))
 	return b.full()
 }
 
@@ -433,29 +426,4 @@ func (b *batch) coverage(old, next *netState) {
 			b.set(keySeq(tabGap, b.w.net, g.From), encodeGap(g))
 		}
 	}
-}
-
-func digest(id ledger.ID, kind ledger.PartKind, raw []byte) storage.Digest {
-	return storage.Digest{ID: id, Part: kind, Len: uint32(len(raw)), SHA256: sha256.Sum256(raw)}
-}
-
-func appendDigests(m []storage.Digest, r *ledger.Record) []storage.Digest {
-	for _, p := range r.Parts {
-		d := digest(r.ID, p.Kind, p.Raw)
-		d.Applied, d.Self = r.State == ledger.Applied, r.Self
-		m = append(m, d)
-	}
-	return m
-}
-
-// Manifest returns the manifest that a store writes for a cone.
-func Manifest(c *ledger.Cone) []storage.Digest {
-	m := []storage.Digest{digest(c.Unit.ID, ledger.PartHeader, c.Unit.Header)}
-	if c.Unit.List != nil {
-		m = append(m, digest(c.Unit.ID, ledger.PartList, c.Unit.List))
-	}
-	for i := range c.Records {
-		m = appendDigests(m, &c.Records[i])
-	}
-	return m
 }
