@@ -139,7 +139,11 @@ func readConfig(file string) (*config, error) {
 			c.origin[s.key] = "environment"
 		}
 	}
-	c.resolve(filepath.Dir(file))
+	path, err := filepath.Abs(file)
+	if err != nil {
+		return nil, err
+	}
+	c.resolve(filepath.Dir(path))
 	return c, nil
 }
 

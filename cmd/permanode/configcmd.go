@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,7 +20,7 @@ func (p *program) configCommand() *cobra.Command {
 func (p *program) configInitCommand() *cobra.Command {
 	out, force := "", false
 	c := &cobra.Command{
-		Use: "init [-o FILE]", Short: "Write a config with every key, its default and what it means", Args: cobra.NoArgs,
+		Use: "init [-o FILE]", Short: "Write a config with every key, its default and what it means", Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if out == "" {
 				return p.printf("%s", permanode.ExampleConfig)
@@ -37,6 +38,9 @@ func (p *program) writeNew(name string, data []byte, force bool) error {
 	if _, err := os.Lstat(name); err == nil && !force {
 		return usagef("choose another name with -o, or replace it with --force", "%s is there already", name)
 	}
+	if info, err := os.Stat(filepath.Dir(name)); err != nil || !info.IsDir() {
+		return usagef("name a file in a directory that is there", "write %s: %s is no directory", name, filepath.Dir(name))
+	}
 	if err := durable.WriteFile(name, data, 0o644); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
@@ -49,7 +53,7 @@ func (p *program) configValidateCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "validate --config FILE", Short: "Report everything that is wrong with a config",
 		Long: "Reads the config, the environment and the trust files, and reports all problems at once.\nExit status: 0 good; 2 something is wrong.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			c, err := p.loadConfig(file)
 			if err != nil {
@@ -64,11 +68,13 @@ func (p *program) configValidateCommand() *cobra.Command {
 
 func configFlag(c *cobra.Command, file *string) {
 	c.Flags().StringVar(file, "config", "", "config file (YAML)")
-	_ = c.MarkFlagRequired("config") // fails only for a flag that does not exist
 }
 
 // loadConfig reads and judges a config.
 func (p *program) loadConfig(file string) (*config, error) {
+	if file == "" {
+		return nil, usagef("permanode config init -o FILE writes one", "--config is missing")
+	}
 	c, err := readConfig(file)
 	if err != nil {
 		return nil, err
@@ -106,7 +112,7 @@ type setting struct {
 func (p *program) configShowCommand() *cobra.Command {
 	file, asJSON := "", false
 	c := &cobra.Command{
-		Use: "show --config FILE", Short: "Show every value in force and where it comes from; passwords are hidden", Args: cobra.NoArgs,
+		Use: "show --config FILE", Short: "Show every value in force and where it comes from; passwords are hidden", Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			c, err := p.loadConfig(file)
 			if err != nil {

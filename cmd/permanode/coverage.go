@@ -11,7 +11,7 @@ import (
 func (p *program) coverageCommand() *cobra.Command {
 	var d dataFlags
 	c := &cobra.Command{
-		Use: "coverage", Short: "Show which units the archive holds, and what is missing", Args: cobra.NoArgs,
+		Use: "coverage", Short: "Show which units the archive holds, and what is missing", Args: noArgs,
 		Long: `Prints for each network the ranges of complete, proven units, the gaps with their reasons, and how many
 records and bytes are held. --json: network, era, ranges[{from,to}], gaps[{from,to,reason}], records, bytes.`,
 		RunE: func(c *cobra.Command, _ []string) error {

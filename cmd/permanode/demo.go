@@ -42,7 +42,7 @@ const (
 func (p *program) demoCommand() *cobra.Command {
 	addr, dir := demoListen, ""
 	c := &cobra.Command{
-		Use: "demo", Short: "The service over a recorded tangle, served by a node in this process", Long: demoHelp, Args: cobra.NoArgs,
+		Use: "demo", Short: "The service over a recorded tangle, served by a node in this process", Long: demoHelp, Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if dir == "" {
 				cache, err := os.UserCacheDir()
@@ -167,7 +167,7 @@ func demoLedger(files fs.FS, parameters []byte) (trust ledger.Trust, snapshot st
 // pull adds the network to the service and brings it up to what its node has. It returns how long that took and how many
 // records came.
 func (p *program) pull(ctx context.Context, svc *service, c ingest.Config) (time.Duration, uint64, error) {
-	w, err := svc.db.Writer(ctx, networkRow(c.Network, c.Trust))
+	w, err := openWriter(ctx, svc.db, c.Network, c.Trust)
 	if err != nil {
 		return 0, 0, err
 	}

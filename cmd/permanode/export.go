@@ -31,7 +31,7 @@ func (p *program) exportCommand() *cobra.Command {
 	var d dataFlags
 	format, out := "ndjson", ""
 	c := &cobra.Command{
-		Use: "export [-o FILE]", Short: "Write all records, or whole units, oldest first", Long: exportHelp, Args: cobra.NoArgs,
+		Use: "export [-o FILE]", Short: "Write all records, or whole units, oldest first", Long: exportHelp, Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if format != "ndjson" && format != "cones" {
 				return usagef("use ndjson or cones", "--format %q is no format of an export", format)

@@ -28,7 +28,7 @@ func (p *program) getCommand() *cobra.Command {
 	var g getFlags
 	c := &cobra.Command{
 		Use: "get ID", Short: "Print what the archive holds under an identifier", Long: getHelp,
-		Args: cobra.ExactArgs(1),
+		Args: oneArg("ID"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if g.format != "" && g.format != "json" {
 				return usagef("use --format json, or leave it out", "--format %q is no form of a record", g.format)

@@ -211,7 +211,7 @@ func fileSHA256(name string) (string, error) {
 
 // collect brings one network up to what its sources have, with progress.
 func (p *program) collect(ctx context.Context, db *pebblestore.DB, c ingest.Config) (err error) {
-	w, err := db.Writer(ctx, networkRow(c.Network, c.Trust))
+	w, err := openWriter(ctx, db, c.Network, c.Trust)
 	if err != nil {
 		return err
 	}
@@ -229,8 +229,20 @@ func (p *program) collect(ctx context.Context, db *pebblestore.DB, c ingest.Conf
 	return collector.CatchUp(ctx)
 }
 
-func networkRow(name string, t ledger.Trust) ledger.Network {
-	return ledger.Network{Name: name, Era: t.Era, Identity: t.Identity, Trust: t.Raw}
+// openWriter returns the writer of a network, which it makes at first use. A name that stands for another network is a
+// mistake of the command line or config.
+func openWriter(ctx context.Context, db *pebblestore.DB, name string, t ledger.Trust) (storage.Writer, error) {
+	rows, err := db.Networks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range rows {
+		if row.Name == name && (row.Era != t.Era || row.Identity != t.Identity) {
+			return nil, usagef("choose another name, or another data directory",
+				"network %s is identity %s (%s) in this archive, and the trust file is of identity %s (%s)", name, row.Identity, row.Era, t.Identity, t.Era)
+		}
+	}
+	return db.Writer(ctx, ledger.Network{Name: name, Era: t.Era, Identity: t.Identity, Trust: t.Raw})
 }
 
 // summary prints what the archive now holds of a network.

@@ -61,6 +61,24 @@ func needSubcommand(c *cobra.Command, args []string) error {
 	return usagef(hint, "%s: unknown command %q", c.CommandPath(), args[0])
 }
 
+// noArgs refuses arguments in words that say what the command takes.
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("permanode help "+strings.TrimPrefix(c.CommandPath(), "permanode "), "%s takes flags only, not %q", c.CommandPath(), args[0])
+	}
+	return nil
+}
+
+// oneArg wants exactly one argument, called what.
+func oneArg(what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return usagef("write: "+c.CommandPath()+" "+what, "%s takes one argument, %s, not %d", c.CommandPath(), what, len(args))
+		}
+		return nil
+	}
+}
+
 func helpCommand(root *cobra.Command) *cobra.Command {
 	return &cobra.Command{
 		Use: "help [COMMAND]", Short: "Help about any command",
@@ -77,7 +95,7 @@ func helpCommand(root *cobra.Command) *cobra.Command {
 func (p *program) versionCommand() *cobra.Command {
 	asJSON := false
 	c := &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Use: "version", Short: "Print the version", Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if asJSON {
 				return p.printJSON(struct {

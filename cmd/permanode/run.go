@@ -30,7 +30,7 @@ const readyLag = 10
 func (p *program) runCommand() *cobra.Command {
 	file := ""
 	c := &cobra.Command{
-		Use: "run --config FILE", Short: "The service: collect, prove, store, answer", Long: runHelp, Args: cobra.NoArgs,
+		Use: "run --config FILE", Short: "The service: collect, prove, store, answer", Long: runHelp, Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			conf, err := p.loadConfig(file)
 			if err != nil {
@@ -115,7 +115,7 @@ func (s *service) follow(ctx context.Context, conf *config, n networkConfig) (*f
 		}
 		sources = append(sources, node)
 	}
-	w, err := s.db.Writer(ctx, networkRow(n.Name, trust))
+	w, err := openWriter(ctx, s.db, n.Name, trust)
 	if err != nil {
 		return nil, err
 	}

@@ -44,7 +44,7 @@ type sourceStatus struct {
 func (p *program) statusCommand() *cobra.Command {
 	var d dataFlags
 	c := &cobra.Command{
-		Use: "status", Short: "Say what the archive holds and how far it is", Long: statusHelp, Args: cobra.NoArgs,
+		Use: "status", Short: "Say what the archive holds and how far it is", Long: statusHelp, Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			err := p.status(c.Context(), c, &d)
 			if errors.Is(err, storage.ErrLocked) {

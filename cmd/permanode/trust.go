@@ -55,7 +55,7 @@ func (p *program) trustInitCommand() *cobra.Command {
 	var snapshot []string
 	force := false
 	c := &cobra.Command{
-		Use: "init --from SOURCE -o FILE", Short: "Write a trust file from a recording folder or a node", Long: trustInitHelp, Args: cobra.NoArgs,
+		Use: "init --from SOURCE -o FILE", Short: "Write a trust file from a recording folder or a node", Long: trustInitHelp, Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			switch {
 			case from == "":
@@ -150,7 +150,7 @@ func (p *program) trustShowCommand() *cobra.Command {
 	asJSON := false
 	c := &cobra.Command{
 		Use: "show FILE|NAME", Short: "Show a trust file, or a built-in one: " + strings.Join(eras.BuiltInNames(), ", "),
-		Args: cobra.ExactArgs(1),
+		Args: oneArg("FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			t, err := readTrust(args[0])
 			if err != nil {
