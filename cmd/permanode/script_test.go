@@ -62,7 +62,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "servenode": serveNodeCommand, "freeport": freePort, "poll": poll, "occupy": occupy,
-			"checksum": checksum, "brokenpipe": brokenPipe, "blake": blake, "expand": expand,
+			"checksum": checksum, "brokenpipe": brokenPipe, "blake": blake, "expand": expand, "flip": flip,
 		},
 	})
 }
@@ -192,6 +192,25 @@ func brokenPipe(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%v\n%s", cmd.ProcessState, errs.String())
 	}
 	ts.Check(os.WriteFile(ts.MkAbs("errors"), []byte(errs.String()), 0o600))
+}
+
+// flip DIR EXTENSION OFFSET changes one bit of the largest file of that kind.
+func flip(ts *testscript.TestScript, neg bool, args []string) {
+	names, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "*."+args[1]))
+	ts.Check(err)
+	var largest string
+	var size int64
+	for _, name := range names {
+		if info, err := os.Stat(name); err == nil && info.Size() > size {
+			largest, size = name, info.Size()
+		}
+	}
+	at, err := strconv.ParseInt(args[2], 10, 64)
+	ts.Check(err)
+	raw, err := os.ReadFile(largest)
+	ts.Check(err)
+	raw[at%size] ^= 1
+	ts.Check(os.WriteFile(largest, raw, 0o600))
 }
 
 // writeConfig makes a config of one network that follows one node, with the API on a free port.
