@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -176,18 +177,25 @@ func source(t testing.TB, c hornet2.Config) *hornet2.Source {
 	return s
 }
 
+// opened holds the recordings, each read once: that is most of what a test costs.
+var opened = struct {
+	sync.Mutex
+	recs map[string]*replay.Recording
+}{recs: map[string]*replay.Recording{}}
+
 // node serves a recording.
 func node(t testing.TB, name string) *replay.Node {
 	t.Helper()
-	rec, err := replay.OpenRecording(os.DirFS(ledgertest.Recording(t, name)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := rec.Close(); err != nil {
-			t.Error(err)
+	opened.Lock()
+	defer opened.Unlock()
+	rec := opened.recs[name]
+	if rec == nil {
+		var err error
+		if rec, err = replay.OpenRecording(os.DirFS(ledgertest.Recording(t, name))); err != nil {
+			t.Fatal(err)
 		}
-	})
+		opened.recs[name] = rec
+	}
 	return replay.NewNode(rec)
 }
 
