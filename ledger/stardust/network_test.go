@@ -79,3 +79,25 @@ func TestMadeNetworks(t *testing.T) {
 		}
 	}
 }
+
+// TestMadeNetworksRepeat: a network is a pure function of its options, whatever lies were told meanwhile.
+func TestMadeNetworksRepeat(t *testing.T) {
+	o := stardusttest.Options{Seed: 4, Blocks: 30, History: true}
+	one, two := stardusttest.New(o), stardusttest.New(o)
+	for range 15 {
+		a, b := one.Next(), two.Next()
+		for _, l := range stardusttest.Lies {
+			one.Tell(l, a)
+		}
+		if !bytes.Equal(a.Head, b.Head) || !slices.EqualFunc(a.Raws, b.Raws, bytes.Equal) {
+			t.Fatalf("milestone %d differs", a.Milestone.Index)
+		}
+	}
+	if !bytes.Equal(one.Full(9, 30), two.Full(9, 30)) || !bytes.Equal(one.Trust(), two.Trust()) {
+		t.Fatal("snapshot or trust file differs")
+	}
+	o.Seed++
+	if other := stardusttest.New(o); bytes.Equal(other.Next().Head, stardusttest.New(stardusttest.Options{Seed: 4, Blocks: 30}).Next().Head) {
+		t.Fatal("two seeds give one network")
+	}
+}

@@ -255,6 +255,8 @@ func TestJudgeTokens(t *testing.T) {
 		{"two new foundries in order", outs{counted(1, 0), bare, bare}, []string{"sA", "r0", "r0"}, outs{counted(2, 2), f(0, 0), foundryOut('L', 2, 0, 0)}, ok},
 		{"two new foundries out of order", outs{counted(1, 0), bare, bare}, []string{"sA", "r0", "r0"}, outs{counted(2, 2), foundryOut('L', 2, 0, 0), f(0, 0)}, stardust.ConflictChain},
 
+		{"an old foundry stays while a new one begins", outs{counted(1, 1), f(5, 0), bare}, through, outs{counted(2, 2), f(5, 0), foundryOut('L', 2, 0, 0)}, ok},
+		{"an old foundry is no new one", outs{counted(1, 1), f(5, 0), bare}, through, outs{counted(2, 2), f(5, 0), bare}, stardust.ConflictChain},
 		{"mint", outs{counted(1, 1), f(5, 0), held(5)}, through, outs{counted(2, 1), f(8, 0), held(8)}, ok},
 		{"mint less than appears", outs{counted(1, 1), f(5, 0), held(5)}, through, outs{counted(2, 1), f(7, 0), held(8)}, stardust.ConflictChain},
 		{"mint and melt at once", outs{counted(1, 1), f(5, 0), held(5)}, through, outs{counted(2, 1), f(8, 1), held(8)}, stardust.ConflictChain},

@@ -78,6 +78,18 @@ var Lies = []Lie{
 		m.Receipt.Treasury.Amount--
 		return n.Sign(m)
 	}},
+	{"receipt of another treasury", "ledger.receipt", func(n *Network, m *stardust.Milestone) []byte {
+		m.Receipt = n.receipt()
+		copy(m.Receipt.Treasury.Input[:], n.bytes(32))
+		return n.Sign(m)
+	}},
+	{"receipt above the treasury", "ledger.receipt", func(n *Network, m *stardust.Milestone) []byte {
+		m.Receipt = n.receipt()
+		f := &m.Receipt.Funds[0]
+		f.Deposit += n.treasury.Amount
+		m.Receipt.Treasury.Amount -= n.treasury.Amount // below zero, which wraps
+		return n.Sign(m)
+	}},
 	{"applied root", "ledger.root", func(n *Network, m *stardust.Milestone) []byte {
 		copy(m.Applied[:], n.bytes(32))
 		return n.Sign(m)

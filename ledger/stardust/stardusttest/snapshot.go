@@ -1,6 +1,8 @@
 package stardusttest
 
 import (
+	"bytes"
+	"maps"
 	"slices"
 
 	"permanode/ledger/stardust"
@@ -71,7 +73,8 @@ func (n *Network) Full(target uint32, older int) []byte {
 		head.TargetTime, head.TargetID = m.Timestamp, m.ID
 	}
 	out := stardust.AppendSnapshotHeader(nil, head)
-	for _, o := range h.outputs {
+	for _, id := range slices.SortedFunc(maps.Keys(h.outputs), func(a, b stardust.OutputID) int { return bytes.Compare(a[:], b[:]) }) {
+		o := h.outputs[id]
 		out = stardust.AppendSnapshotOutput(out, &o)
 	}
 	for i := len(h.differences) - 1; i >= first; i-- {
