@@ -266,6 +266,7 @@ func TestBadInput(t *testing.T) {
 		"/v1/networks/a/records/" + good + "00":            "bad-id",
 		"/v1/networks/a/records/0x" + good:                 "bad-id",
 		"/v1/networks/a/records/0xzz":                      "bad-id",
+		"/v1/networks/a/records/addr10":                    "bad-id",
 		"/v1/records/x":                                    "bad-id",
 		"/v1/records/" + good + "?limit=0":                 "bad-parameter",
 		"/v1/records/" + good + "?limit=-1":                "bad-parameter",

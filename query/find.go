@@ -199,16 +199,22 @@ func (a *Archive) Resource(ctx context.Context, n Network, text string) (ledger.
 	if len(keys) == 0 {
 		return ledger.Record{}, fmt.Errorf("%s: %w of %s", quote(text), ErrNotID, n.Name)
 	}
+	record := false
 	for _, key := range keys {
 		if key.Kind != ledger.KeyRecord {
 			continue
 		}
+		record = true
 		for f, err := range a.store.Lookup(ctx, n.ID, key, storage.Scan{}) {
 			if err != nil {
 				return ledger.Record{}, fmt.Errorf("look up %s in %s: %w", quote(text), n.Name, err)
 			}
 			return a.Record(ctx, n, f.Ord)
 		}
+	}
+	if !record {
+		return ledger.Record{}, fmt.Errorf("%s is the identifier of a kind that GET /v1/records/{id} finds (%s), and %w of a record",
+			quote(text), kindNames[keys[0].Kind], ErrNotID)
 	}
 	e, err := a.Extent(ctx, n)
 	if err != nil {

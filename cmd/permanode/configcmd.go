@@ -143,13 +143,18 @@ func (c *config) settings() []setting {
 		{"api.listen", c.API.Listen, c.origin["api.listen"]},
 	}
 	add := func(key string, value any) { all = append(all, setting{key, value, "file"}) }
+	addOr := func(given bool, key string, value any) {
+		if add(key, value); !given {
+			all[len(all)-1].Origin = "default"
+		}
+	}
 	for i, n := range c.Networks {
 		at := fmt.Sprintf("networks[%d].", i)
 		add(at+"name", n.Name)
 		add(at+"era", n.Era)
 		add(at+"trust", n.Trust)
-		add(at+"snapshot", n.Snapshot)
-		add(at+"start", n.Start)
+		addOr(len(n.Snapshot) > 0, at+"snapshot", append([]string{}, n.Snapshot...))
+		addOr(n.Start > 0, at+"start", n.Start)
 		for j, f := range n.Feeds {
 			at := fmt.Sprintf("%sfeeds[%d].", at, j)
 			add(at+"name", f.Name)

@@ -2,8 +2,10 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -35,6 +37,9 @@ func (d *dataFlags) where() (dir string, memory byteSize, err error) {
 			return "", 0, usagef("permanode coverage lists the networks", "--network %q %w", d.network, err)
 		}
 	}
+	if memory, err = memoryFromEnvironment(); err != nil {
+		return "", 0, err
+	}
 	env := os.Getenv(envName("data_dir"))
 	switch {
 	case d.data != "" && d.config != "":
@@ -46,12 +51,31 @@ func (d *dataFlags) where() (dir string, memory byteSize, err error) {
 		}
 		return c.DataDir, max(c.Memory, minMemory), nil
 	case d.data != "":
-		return d.data, defaultMemory, nil
+		return d.data, memory, nil
 	case env != "":
-		return env, defaultMemory, nil
+		return env, memory, nil
 	}
 	return "", 0, usagef("give --data DIR, --config FILE or "+envName("data_dir"), "no archive is named")
 }
+
+// memoryFromEnvironment returns what a command without a config may use.
+func memoryFromEnvironment() (byteSize, error) {
+	text := os.Getenv(envName("memory"))
+	if text == "" {
+		return defaultMemory, nil
+	}
+	n, err := parseSize(text)
+	if err == nil && n < minMemory {
+		err = fmt.Errorf("%q is less than 64 MiB, in which nothing works", text)
+	}
+	if err != nil {
+		return 0, usagef("write it like 512MiB or 2GiB", "%s: %w", envName("memory"), err)
+	}
+	return n, nil
+}
+
+// quarantine is where refused bytes are kept, for a person to look at.
+func quarantine(dataDir string) string { return filepath.Join(dataDir, "quarantine") }
 
 // open opens the store in dir. A store that is read is never changed and never made.
 func (p *program) open(dir string, memory byteSize, readOnly bool, log *slog.Logger) (*pebblestore.DB, error) {

@@ -104,7 +104,7 @@ func (p *program) demo(ctx context.Context, ln net.Listener, dir string) (err er
 	svc := &service{log: log, db: db}
 	took, pulled, err := p.pull(ctx, svc, ingest.Config{
 		Network: networkName(trust), Codec: stardust.Codec{}, Trust: trust, Sources: []ingest.Source{node},
-		Snapshot: []string{snapshot}, Quarantine: dir + ".quarantine", Log: log,
+		Snapshot: []string{snapshot}, Quarantine: quarantine(dir), Log: log,
 	})
 	defer func() { err = errors.Join(err, svc.close()) }()
 	if err != nil {
@@ -187,15 +187,15 @@ func (p *program) pull(ctx context.Context, svc *service, c ingest.Config) (time
 	return time.Since(begin), collector.Status().Records, err
 }
 
-// proven counts what the archive holds and had to prove for it.
-type proven struct {
+// demoCount counts what the archive holds and had to prove for it.
+type demoCount struct {
 	milestones, blocks, signatures, outputs, gaps, bytes uint64
 	example                                              string // id of an applied transaction
 	unit                                                 uint64 // and its unit
 }
 
 // count reads the whole archive of n.
-func (c *proven) count(ctx context.Context, a *query.Archive, n query.Network) error {
+func (c *demoCount) count(ctx context.Context, a *query.Archive, n query.Network) error {
 	e, err := a.Extent(ctx, n)
 	if err != nil {
 		return err
@@ -219,7 +219,7 @@ func (c *proven) count(ctx context.Context, a *query.Archive, n query.Network) e
 	}, func(uint64, uint64) {})
 }
 
-func (c *proven) add(n query.Network, r *ledger.Record) error {
+func (c *demoCount) add(n query.Network, r *ledger.Record) error {
 	raw := r.Parts[0].Raw
 	c.blocks++
 	c.bytes += uint64(len(raw))
@@ -250,7 +250,7 @@ func (p *program) demoReport(ctx context.Context, db *pebblestore.DB, addr, dir 
 		return err
 	}
 	n := networks[0]
-	var c proven
+	var c demoCount
 	if err := c.count(ctx, a, n); err != nil {
 		return err
 	}

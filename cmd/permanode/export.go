@@ -88,6 +88,9 @@ func (p *program) writeTo(name string, do func(io.Writer) error) error {
 	if name == "" {
 		return do(p.out)
 	}
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		return writeInto(name, do) // a device or pipe has no name to take
+	}
 	dir := filepath.Dir(name)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(name)+".*")
 	if err != nil {
@@ -105,4 +108,12 @@ func (p *program) writeTo(name string, do func(io.Writer) error) error {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return errors.Join(held, durable.SyncDir(dir))
+}
+
+func writeInto(name string, do func(io.Writer) error) error {
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		return usagef("name a file in a directory that can be written", "write %s: %w", name, err)
+	}
+	return errors.Join(do(f), f.Close())
 }

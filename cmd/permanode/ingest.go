@@ -86,6 +86,10 @@ func (p *program) ingest(ctx context.Context, f *ingestFlags) (err error) {
 	if err := f.check(); err != nil {
 		return err
 	}
+	memory, err := memoryFromEnvironment()
+	if err != nil {
+		return err
+	}
 	trust, codec, err := trustAndCodec(f.trust)
 	if err != nil {
 		return err
@@ -108,14 +112,14 @@ func (p *program) ingest(ctx context.Context, f *ingestFlags) (err error) {
 		defer cancel()
 		ctx = limit
 	}
-	db, err := p.open(f.data, defaultMemory, false, p.logger(slog.LevelWarn))
+	db, err := p.open(f.data, memory, false, p.logger(slog.LevelWarn))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	missing := p.collect(ctx, db, ingest.Config{
 		Network: name, Codec: codec, Trust: trust, Sources: plainSources(sources), Snapshot: snapshot,
-		Quarantine: f.data + ".quarantine", Memory: int64(defaultMemory), Log: p.logger(slog.LevelWarn),
+		Quarantine: quarantine(f.data), Memory: int64(memory), Log: p.logger(slog.LevelWarn),
 	})
 	if errors.Is(missing, context.DeadlineExceeded) && ctx.Err() != nil {
 		missing = fmt.Errorf("%w: the timeout of %s has passed", storage.ErrIncomplete, f.timeout)
@@ -242,7 +246,11 @@ func openWriter(ctx context.Context, db *pebblestore.DB, name string, t ledger.T
 				"network %s is identity %s (%s) in this archive, and the trust file is of identity %s (%s)", name, row.Identity, row.Era, t.Identity, t.Era)
 		}
 	}
-	return db.Writer(ctx, ledger.Network{Name: name, Era: t.Era, Identity: t.Identity, Trust: t.Raw})
+	return db.Writer(ctx, networkRow(name, t))
+}
+
+func networkRow(name string, t ledger.Trust) ledger.Network {
+	return ledger.Network{Name: name, Era: t.Era, Identity: t.Identity, Trust: t.Raw}
 }
 
 // summary prints what the archive now holds of a network.

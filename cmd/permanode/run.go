@@ -121,7 +121,7 @@ func (s *service) follow(ctx context.Context, conf *config, n networkConfig) (*f
 	}
 	c, err := ingest.New(ingest.Config{
 		Network: n.Name, Codec: codec, Trust: trust, Store: w, Sources: sources, Start: n.Start, Snapshot: n.Snapshot,
-		Quarantine: conf.DataDir + ".quarantine", Memory: max(int64(conf.Memory)/int64(len(conf.Networks)), 8<<20),
+		Quarantine: quarantine(conf.DataDir), Memory: max(int64(conf.Memory)/int64(len(conf.Networks)), 8<<20),
 		Log: s.log.With("net", n.Name),
 	})
 	if err != nil {

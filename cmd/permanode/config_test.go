@@ -1,0 +1,108 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"permanode"
+)
+
+// keysOf returns the keys of a config struct, with dots.
+func keysOf(t reflect.Type, prefix string) (keys []string) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name := f.Tag.Get("mapstructure")
+		if name == "" {
+			continue
+		}
+		ft := f.Type
+		if ft.Kind() == reflect.Slice && ft.Elem().Kind() == reflect.Struct {
+			ft = ft.Elem()
+		}
+		if ft.Kind() == reflect.Struct {
+			keys = append(keys, keysOf(ft, prefix+name+".")...)
+			continue
+		}
+		keys = append(keys, prefix+name)
+	}
+	return keys
+}
+
+// The example shows every key, and for each scalar its default.
+func TestExampleShowsEveryKey(t *testing.T) {
+	text := string(permanode.ExampleConfig)
+	for _, key := range keysOf(reflect.TypeFor[config](), "") {
+		name := key[strings.LastIndex(key, ".")+1:]
+		if !strings.Contains(text, "\n"+name+":") && !strings.Contains(text, " "+name+":") {
+			t.Errorf("the example lacks %s", key)
+		}
+		if best := nearestKey(name + "x"); !strings.Contains(best, name) {
+			t.Errorf("nearestKey does not know %s: %s", name, best)
+		}
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "example.yaml")
+	if err := os.WriteFile(file, permanode.ExampleConfig, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	given, err := readConfig(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := given.check(file); err != nil {
+		t.Error(err)
+	}
+	if err := os.WriteFile(file, []byte("networks: []\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	defaults, err := readConfig(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if given.DataDir != defaults.DataDir || given.Memory != defaults.Memory || given.API != defaults.API {
+		t.Errorf("the example has %s, %d, %v; the defaults are %s, %d, %v",
+			given.DataDir, given.Memory, given.API, defaults.DataDir, defaults.Memory, defaults.API)
+	}
+	if n := given.Networks[0]; n.Start != 0 || len(n.Snapshot) != 0 {
+		t.Errorf("the example has start %d and snapshot %v, which are no defaults", n.Start, n.Snapshot)
+	}
+	for _, s := range scalars {
+		if !strings.Contains(text, envName(s.key)) {
+			t.Errorf("the example does not name %s", envName(s.key))
+		}
+	}
+}
+
+func TestParseSize(t *testing.T) {
+	for text, want := range map[string]byteSize{"1": 1, "8KiB": 8 << 10, "512 MiB": 512 << 20, "2GiB": 2 << 30, "1TiB": 1 << 40, "0": 0, "7B": 7} {
+		if got, err := parseSize(text); err != nil || got != want {
+			t.Errorf("%q = %d, %v, want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "-1", "1.5GiB", "1GB", "GiB", "1 g", "999999999999999TiB", "1e9", "0x10"} {
+		if got, err := parseSize(text); err == nil {
+			t.Errorf("%q = %d", text, got)
+		}
+	}
+}
+
+func FuzzConfig(f *testing.F) {
+	f.Add(permanode.ExampleConfig)
+	f.Add([]byte("networks: [{name: a, feeds: [{url: \"http://u:p@h\"}]}]"))
+	file := filepath.Join(f.TempDir(), "c.yaml")
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if err := os.WriteFile(file, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := readConfig(file)
+		if err == nil {
+			err = c.check(file)
+		}
+		if err != nil && Status(err) != 2 {
+			t.Fatalf("status %d: %v", Status(err), err)
+		}
+	})
+}
