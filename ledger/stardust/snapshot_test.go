@@ -69,12 +69,11 @@ func TestSnapshotsOfMadeNetworks(t *testing.T) {
 				forgotten(got, &cone)
 				compareMade(t, got, &cone, true)
 				seq := got.Unit.Seq
-				key := string(stardust.TotalsKey(seq))
-				gt, ga, gp, err := stardust.Totals(a.state[key], uint32(seq))
+				gt, ga, gp, err := stardust.Totals(a.state[string(stardust.TotalsKey(seq))], uint32(seq))
 				if err != nil {
 					t.Fatal(err)
 				}
-				wt, wa, wp, err := stardust.Totals(whole.state[key], uint32(seq))
+				wt, wa, wp, err := stardust.Totals(whole.state[string(stardust.TotalsKey(seq))], uint32(seq))
 				if err != nil {
 					t.Fatal(err)
 				}
