@@ -266,10 +266,8 @@ func (d *DB) shutdown() error {
 	if d.opts.ReadOnly {
 		return d.stopPebble()
 	}
-	if d.gate.err() == nil {
-		if err := d.db.Flush(); err != nil {
-			d.gate.freeze(err)
-		}
+	if err := d.flush(); err != nil {
+		d.gate.freeze(err)
 	}
 	units, err := d.lastUnits()
 	if err != nil {
@@ -295,14 +293,29 @@ func (d *DB) shutdown() error {
 	return d.writeSums(units)
 }
 
+// flush writes memory out. It does not wait for a flush that the gate holds.
+func (d *DB) flush() error {
+	if err := d.gate.err(); err != nil {
+		return err
+	}
+	done, err := d.db.AsyncFlush()
+	if err != nil {
+		return err
+	}
+	select {
+	case <-done:
+		return nil
+	case <-d.gate.stopped:
+		return d.gate.err()
+	}
+}
+
 // stopPebble closes Pebble, whatever state it is in.
 func (d *DB) stopPebble() error {
 	if s := d.view.Swap(nil); s != nil {
 		_ = s.Close()
 	}
-	if d.gate.frozen.Load() {
-		d.gate.release()
-	}
+	d.gate.release() // Close waits for makers of tables
 	err := d.db.Close()
 	if stop := d.stopError(); stop != nil {
 		return stop // what Pebble says of it is noise

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -30,7 +31,7 @@ type gate struct {
 	frozen   atomic.Bool
 	cause    error         // why it is frozen; guarded by mu
 	stopped  chan struct{} // closed when frozen
-	live     atomic.Bool   // Pebble is open: its makers of tables run by themselves
+	live     atomic.Bool   // Pebble is open: the makers of tables run by themselves
 	released chan struct{} // closed when the engine closes
 	once     sync.Once
 }
@@ -94,8 +95,6 @@ func (g *gate) open(name string, make func() (vfs.File, error)) (vfs.File, error
 		if g.live.Load() {
 			<-g.released
 		}
-		return nil, err
-	case !g.live.Load():
 		return nil, err
 	}
 	return &gateFile{File: &voidFile{}, g: g}, nil
@@ -237,4 +236,15 @@ func (*voidFile) SyncData() error                        { return nil }
 func (*voidFile) SyncTo(int64) (bool, error)             { return true, nil }
 func (*voidFile) Prefetch(int64, int64) error            { return nil }
 func (*voidFile) Fd() uintptr                            { return vfs.InvalidFd }
-func (*voidFile) Stat() (vfs.FileInfo, error)            { return nil, errFrozen }
+func (*voidFile) Stat() (vfs.FileInfo, error)            { return voidInfo{}, nil }
+
+// voidInfo describes an empty file.
+type voidInfo struct{}
+
+func (voidInfo) Name() string           { return "" }
+func (voidInfo) Size() int64            { return 0 }
+func (voidInfo) Mode() os.FileMode      { return 0 }
+func (voidInfo) ModTime() time.Time     { return time.Time{} }
+func (voidInfo) IsDir() bool            { return false }
+func (voidInfo) Sys() any               { return nil }
+func (voidInfo) DeviceID() vfs.DeviceID { return vfs.DeviceID{} }

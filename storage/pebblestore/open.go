@@ -214,6 +214,9 @@ func (d *DB) start() error {
 		if pebble.IsCorruptionError(err) || d.opts.Damaged {
 			err = corruptFile(d.dir, err)
 		}
+		if stop := d.gate.err(); stop != nil {
+			err = stop // what Pebble says follows from it
+		}
 		return errors.Join(d.faultError(), err)
 	}
 	d.db = db

@@ -13,9 +13,9 @@ import (
 	"permanode/storage"
 )
 
-// chunkBytes is the size of one batch. What does not fit one batch is written in unsynced chunks, then
+// chunkBytes is the size of one batch; tests make it smaller. What does not fit one batch is written in unsynced chunks, then
 // one synced batch that makes it visible: the log keeps their order.
-const chunkBytes = 8 << 20
+var chunkBytes = 8 << 20
 
 // writer writes one network. It belongs to one goroutine.
 type writer struct {

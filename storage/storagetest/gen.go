@@ -153,8 +153,10 @@ func (g *Gen) record(b *builder) *record {
 		r.parents = append(r.parents, ledger.NewID(zeroRef[:]))
 	}
 	r.payload = make([]byte, g.rng.IntN(g.shape.MaxPayload+1))
-	for i := range r.payload {
-		r.payload[i] = byte(g.rng.Uint32())
+	for b := r.payload; len(b) > 0; b = b[min(8, len(b)):] {
+		var word [8]byte
+		binary.LittleEndian.PutUint64(word[:], g.rng.Uint64())
+		copy(b, word[:])
 	}
 	if g.rng.IntN(10) < 6 {
 		g.transfer(b, r)
