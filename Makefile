@@ -4,7 +4,7 @@ TOOL      = $(GO) tool -modfile=tools/go.mod
 FUZZTIME ?= 2s
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: build demo test check race fuzz torture bench clean
+.PHONY: build demo test check race fuzz torture bench figures clean
 
 build: ## the binary, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/permanode ./cmd/permanode
@@ -32,8 +32,11 @@ torture: ## the long campaigns with full counts; prints its seeds (hours)
 	PERMANODE_TORTURE=1 $(GO) test -count=1 -timeout 12h -v -run 'Torture|Crash|Fault|Lies|Kill|Flip|Disk' ./...
 	FUZZTIME=10m GO="$(GO)" sh tools/fuzz.sh
 
-bench: ## ours beside the floors, in one run; docs/performance.md explains the table
-	$(GO) test -run '^$$' -bench . -benchtime 3x ./...
+bench: ## the benchmarks of single packages
+	$(GO) test -run '^$$' -bench . -skip Figures -benchtime 3x ./...
+
+figures: ## ours beside the floors, in one run: the table of docs/performance.md; FIGURES_RECORDS=1000000 for the large one
+	$(GO) test -run '^$$' -bench Figures -benchtime 1x -timeout 4h ./cmd/permanode
 
 clean:
 	rm -rf bin

@@ -6,7 +6,6 @@ import (
 	"runtime"
 	"slices"
 	"syscall"
-	"testing"
 	"time"
 )
 
@@ -95,12 +94,12 @@ func (d *duel) round(floor, ours func()) {
 	d.floor, d.ours = append(d.floor, timed(floor)), append(d.ours, o)
 }
 
-// table is the result, as docs/performance.md shows it.
-type table struct{ rows [][]string }
+// sheet is the result, as docs/performance.md shows it.
+type sheet struct{ rows [][]string }
 
-func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+func (t *sheet) add(cells ...string) { t.rows = append(t.rows, cells) }
 
-func (t *table) write(w io.Writer) {
+func (t *sheet) write(w io.Writer) {
 	for i, r := range t.rows {
 		fmt.Fprint(w, "|")
 		for _, c := range r {
@@ -116,15 +115,14 @@ func (t *table) write(w io.Writer) {
 	}
 }
 
-// duelRow adds a row of floor and ours to t, and says so to the benchmark.
-func (t *table) duelRow(b *testing.B, work, data string, d *duel, records int, goal float64) {
+// duelRow adds a row of floor and ours.
+func (t *sheet) duelRow(work, data string, d *duel, records int, goal float64) {
 	cpu, wall := d.ratios()
 	f, o := total(d.floor), total(d.ours)
 	n := float64(records)
 	t.add(data, work, fmt.Sprintf("%.1f µs", 1e6*f.cpu.Seconds()/n), fmt.Sprintf("%.1f µs", 1e6*o.cpu.Seconds()/n),
 		fmt.Sprintf("%.0f", n/o.cpu.Seconds()), fmt.Sprint(len(d.ours)),
 		fmt.Sprintf("%.0f %%", 100*cpu), fmt.Sprintf("%.0f %%", 100*wall), verdict(cpu >= goal, fmt.Sprintf("≥ %.0f %%", 100*goal)))
-	b.ReportMetric(cpu, data+"-"+work+"-ratio")
 }
 
 func verdict(good bool, goal string) string {

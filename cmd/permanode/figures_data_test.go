@@ -24,7 +24,9 @@ type dataset struct {
 	cones    string // file
 	units    int
 	records  int
-	bytes    int64 // raw: blocks and milestones
+	blocks   int64 // bytes of all records
+	headers  int64 // bytes of all milestone essences
+	auths    int64 // bytes of all milestone signatures
 }
 
 // recordedSet makes the recording a cone file: by the program itself, from the recorded node.
@@ -77,7 +79,7 @@ func madeSets(b *testing.B, records ...int) (sets []*dataset) {
 	}
 	for i, r := range records {
 		for last := files[len(files)-1].set; last.records < r; {
-			cone := rawCone(n.Next())
+			cone := rawCone(b, n.Next())
 			for _, f := range files[i:] {
 				f.write(b, cone)
 			}
@@ -88,9 +90,13 @@ func madeSets(b *testing.B, records ...int) (sets []*dataset) {
 }
 
 // rawCone is what an archive would write of a made cone.
-func rawCone(c *stardusttest.Cone) *ledger.Cone {
-	m := c.Milestone
-	out := &ledger.Cone{Unit: ledger.Unit{Seq: uint64(m.Index), Header: m.Header, Auth: m.Auth}}
+func rawCone(b *testing.B, c *stardusttest.Cone) *ledger.Cone {
+	b.Helper()
+	u, err := stardust.Codec{}.Unit(c.Head)
+	if err != nil {
+		b.Fatal(err)
+	}
+	out := &ledger.Cone{Unit: u}
 	for i, raw := range c.Raws {
 		out.Records = append(out.Records, ledger.Record{
 			State: c.Outcomes[i].State, Reason: c.Outcomes[i].Reason, Basis: ledger.ByRoot,
@@ -147,9 +153,10 @@ func (s *dataset) open(b *testing.B, trust []byte) {
 func (s *dataset) count(c *storage.RawCone) {
 	s.units++
 	s.records += len(c.Records)
-	s.bytes += int64(len(c.Unit.Header) + len(c.Unit.Auth))
+	s.headers += int64(len(c.Unit.Header))
+	s.auths += int64(len(c.Unit.Auth))
 	for i := range c.Records {
-		s.bytes += int64(len(c.Records[i].Parts[0].Raw))
+		s.blocks += int64(len(c.Records[i].Parts[0].Raw))
 	}
 }
 

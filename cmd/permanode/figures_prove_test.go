@@ -238,8 +238,8 @@ func (p *prover) read(_ context.Context, keys [][]byte) ([][]byte, error) {
 	return out, nil
 }
 
-// proven returns what a run of ours worked on, read from what it made.
-func proven(b *testing.B, cones []*ledger.Cone) (d done) {
+// workedOn returns what a run of ours worked on, read from what it made.
+func workedOn(b *testing.B, cones []*ledger.Cone) (d done) {
 	b.Helper()
 	for _, c := range cones {
 		d.bytes += c.Bytes() - len(c.Unit.Auth)

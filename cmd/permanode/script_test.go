@@ -23,7 +23,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"permanode": main, killedName: killedMain})
+	testscript.Main(m, map[string]func(){"permanode": main, killedName: killedMain, collectorName: collectMain})
 }
 
 // recordings is the folder of the recordings, which scripts know as $RECORDINGS.
