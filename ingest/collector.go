@@ -18,14 +18,14 @@ import (
 
 const (
 	// giveUpAfter bounds how often CatchUp tries one unit that no source gives whole and true.
-	giveUpAfter = 6
+	giveUpAfter = 5
 	// auditBack is how many committed units every source is asked about again after a start.
 	auditBack = 16
 	// maxNotes bounds the notes that wait for the writer; further ones are counted.
 	maxNotes = 4096
 
 	retryFirst   = 50 * time.Millisecond
-	retryLongest = 30 * time.Second
+	retryLongest = 10 * time.Second
 )
 
 // Collector collects one network. Run or CatchUp may be called once at a time; Status at any time.
@@ -128,6 +128,7 @@ func (c *Collector) CatchUp(ctx context.Context) error {
 }
 
 func (c *Collector) catchUp(ctx context.Context) error {
+	c.pool.hurry()
 	if err := c.prepareSpan(ctx); err != nil {
 		return err
 	}
@@ -144,11 +145,17 @@ func (c *Collector) catchUp(ctx context.Context) error {
 				return fmt.Errorf("network %s: %w: %w", c.name, ErrNoSource, c.pool.err())
 			}
 		case sp.Hi >= newest && c.tries == 0:
-			return c.audit(ctx)
+			if c.pool.unheard(giveUpAfter) {
+				break
+			}
+			if err := c.audit(ctx); err != nil {
+				return err
+			}
+			return c.flushNotes(ctx)
 		case c.hopeless():
 			return fmt.Errorf("network %s: units %d to %d: %s: %w", c.name, c.gap.From, c.gap.To, c.gap.Reason, storage.ErrIncomplete)
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := sleep(ctx, min(wait, max(c.pool.pause(), longestOnce))); err != nil {
 			return err
 		}
 	}

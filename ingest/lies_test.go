@@ -410,7 +410,7 @@ func TestLiesNotFound(t *testing.T) {
 func TestLiesOtherNetwork(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed(t), 0))
 	g := newTangle(stardusttest.Options{Seed: 1, Name: "lies", Blocks: 2}, 2)
-	for range lieUnits(60, 1000) {
+	for range lieUnits(20, 1000) {
 		name := []byte("lies")
 		name[rng.IntN(4)] ^= 1 << rng.IntN(5)
 		o := g.variant(nil)

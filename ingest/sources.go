@@ -16,8 +16,9 @@ import (
 const (
 	firstPause  = 20 * time.Millisecond // after a transport error
 	longestWait = 30 * time.Second
-	liePause    = time.Second // after a lie
-	longestLie  = 5 * time.Minute
+	liePause    = 250 * time.Millisecond // after a lie
+	longestLie  = time.Minute
+	longestOnce = time.Second // in a one-off, which is to end
 	otherPause  = time.Minute // until a source of another network is looked at again
 
 	infoTimeout = 15 * time.Second
@@ -28,7 +29,6 @@ const (
 // asked is one source and what is known of its manners. It is safe for concurrent use.
 type asked struct {
 	Source
-	place int // in the configuration
 
 	mu        sync.Mutex
 	info      Info
@@ -42,6 +42,7 @@ type asked struct {
 	noCones   bool       // answers ErrCannot to Cone
 	noClaims  bool       // answers ErrCannot to Claims
 	unaudited ranges.Set // units committed without this source's word on them
+	longest   time.Duration
 }
 
 // ready reports whether the source may be asked now.
@@ -64,7 +65,7 @@ func (s *asked) failed(err error) {
 	defer s.mu.Unlock()
 	s.fails++
 	s.lastErr = err
-	s.until = time.Now().Add(min(longestWait, firstPause<<min(s.fails-1, 20)))
+	s.until = time.Now().Add(min(s.longest, longestWait, firstPause<<min(s.fails-1, 20)))
 }
 
 // lied notes an answer with n things in it that are not true. A liar may still hold honest bytes: it is asked
@@ -75,7 +76,7 @@ func (s *asked) lied(n int, err error) {
 	s.lies += n
 	s.row++
 	s.lastErr = err
-	s.until = time.Now().Add(min(longestLie, liePause<<min(s.row-1, 20)))
+	s.until = time.Now().Add(min(s.longest, longestLie, liePause<<min(s.row-1, 20)))
 }
 
 // honest ends a row of lies: an answer was wholly true.
@@ -93,10 +94,32 @@ type pool struct {
 
 func newPool(identity string, sources []Source) *pool {
 	p := &pool{identity: identity}
-	for i, s := range sources {
-		p.all = append(p.all, &asked{Source: s, place: i})
+	for _, s := range sources {
+		p.all = append(p.all, &asked{Source: s, longest: longestLie})
 	}
 	return p
+}
+
+// hurry shortens all pauses to come, for a one-off.
+func (p *pool) hurry() {
+	for _, s := range p.all {
+		s.mu.Lock()
+		s.longest = longestOnce
+		s.mu.Unlock()
+	}
+}
+
+// unheard reports whether some source has not said yet what it has and was not asked tries times.
+func (p *pool) unheard(tries int) bool {
+	for _, s := range p.all {
+		s.mu.Lock()
+		silent := !s.met && s.fails < tries
+		s.mu.Unlock()
+		if silent {
+			return true
+		}
+	}
+	return false
 }
 
 // ready returns the sources that may be asked now: those that lied less first, then in the order of the

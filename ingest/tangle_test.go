@@ -141,24 +141,7 @@ func (g *tangle) snapshot(t testing.TB) string {
 // checkTangle compares units 1 to last of the store with what the generator made.
 func (r *rig) checkTangle(g *tangle, last int, held bool) {
 	r.t.Helper()
-	ctx := context.Background()
-	cov := r.coverage()
-	if len(cov.Spans) != 1 || cov.Spans[0].Lo != 1 || cov.Spans[0].Hi != uint64(last) || cov.Spans[0].Held != held {
-		r.t.Fatalf("coverage %+v, want units 1 to %d, held %v", cov, last, held)
-	}
-	i := 0
-	for cone, err := range r.store.Cones(ctx, r.store.Net(), 1, uint64(last)) {
-		if err != nil {
-			r.t.Fatal(err)
-		}
-		if err := sameCone(cone, g.cones[i]); err != nil {
-			r.t.Fatalf("unit %d: %v", cone.Unit.Seq, err)
-		}
-		i++
-	}
-	if i != last {
-		r.t.Fatalf("%d units, want %d", i, last)
-	}
+	r.checkRange(g, 1, last, held)
 }
 
 func sameCone(cone *ledger.Cone, want *stardusttest.Cone) error {
