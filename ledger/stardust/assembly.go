@@ -274,8 +274,8 @@ func (a *assembly) walk() {
 	a.order = make([]int32, 0, len(a.nodes))
 	var stack []frame
 	push := func(id Hash) bool {
-		n := a.place[id]
-		if n < 0 || taken[n] {
+		n, met := a.place[id]
+		if !met || n < 0 || taken[n] {
 			return false
 		}
 		taken[n] = true // on the stack: no block is its own ancestor, so nobody meets it before it is done
@@ -288,7 +288,7 @@ func (a *assembly) walk() {
 			top := &stack[len(stack)-1]
 			n := &a.nodes[top.node]
 			deeper := false
-			for !n.leaf && int(top.next) < len(n.Parents) && !deeper {
+			for int(top.next) < len(n.Parents) && !deeper {
 				p := n.Parents[top.next]
 				top.next++
 				deeper = push(hashOf(p))

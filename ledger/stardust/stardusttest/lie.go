@@ -64,6 +64,18 @@ var Lies = []Lie{
 		m.Parameters = &stardust.ParameterChange{Target: m.Index + 31, Version: 2, Params: stardust.AppendParameters(nil, n.first())}
 		return n.Sign(m)
 	}},
+	{"parameters at once", "unit.parameters", func(n *Network, m *stardust.Milestone) []byte {
+		m.Parameters = &stardust.ParameterChange{Target: m.Index, Version: 2, Params: stardust.AppendParameters(nil, n.first())}
+		return n.Sign(m)
+	}},
+	{"parameters of another version", "unit.parameters", func(n *Network, m *stardust.Milestone) []byte {
+		m.Parameters = &stardust.ParameterChange{Target: m.Index + 1, Version: 3, Params: stardust.AppendParameters(nil, n.first())}
+		return n.Sign(m)
+	}},
+	{"unreadable parameters", "unit.parameters", func(n *Network, m *stardust.Milestone) []byte {
+		m.Parameters = &stardust.ParameterChange{Target: m.Index + 1, Version: 2, Params: []byte{2}}
+		return n.Sign(m)
+	}},
 	{"empty cone", "unit.previous-block", func(n *Network, m *stardust.Milestone) []byte {
 		m.Parents = []stardust.Hash{{}}
 		m.Inclusion, m.Applied = stardust.InclusionRoot(nil), stardust.InclusionRoot(nil)
