@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"permanode/ledger"
 	"permanode/storage"
@@ -34,18 +33,15 @@ func (c *Collector) heads(ctx context.Context, seq uint64) ([]*variant, error) {
 		sources = c.pool.ready()
 	}
 	got := make([][]byte, len(sources))
-	errs := make([]error, len(sources))
-	var wg sync.WaitGroup
-	for i, s := range sources {
-		wg.Go(func() { got[i], errs[i] = s.Head(ctx, seq) })
-	}
-	wg.Wait()
-	if err := ctx.Err(); err != nil {
+	errs, err := askAll(ctx, sources, func(ctx context.Context, i int) (err error) {
+		got[i], err = sources[i].Head(ctx, seq)
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	var found []*variant
 	for i, s := range sources {
-		s.answer(ctx, errs[i])
 		if errs[i] != nil {
 			continue
 		}
@@ -298,8 +294,9 @@ func (c *Collector) audit(ctx context.Context) error {
 
 // compare notes what s says differently about the committed unit seq. It reports whether s answered.
 func (c *Collector) compare(ctx context.Context, s *asked, seq uint64) (bool, error) {
+	began := now()
 	head, err := s.Head(ctx, seq)
-	s.answer(ctx, err)
+	s.answer(ctx, err, now().Sub(began))
 	if err != nil {
 		return errors.Is(err, ErrUnknown) || errors.Is(err, ErrPruned), ctx.Err()
 	}

@@ -8,83 +8,14 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"permanode/internal/ranges"
 )
 
-// How long a source is left alone, doubled with each failure in a row.
 const (
-	firstPause  = 20 * time.Millisecond // after a transport error
-	longestWait = 30 * time.Second
-	liePause    = 250 * time.Millisecond // after a lie
-	longestLie  = time.Minute
-	longestOnce = time.Second // in a one-off, which is to end
 	otherPause  = time.Minute // until a source of another network is looked at again
-
 	infoTimeout = 15 * time.Second
-	// maxUnaudited bounds how many units a source is remembered not to have been compared for.
-	maxUnaudited = 256
+	// grace is how long the others have once one source has answered: a slow one must not stand in the way.
+	grace = time.Second
 )
-
-// asked is one source and what is known of its manners. It is safe for concurrent use.
-type asked struct {
-	Source
-
-	mu        sync.Mutex
-	info      Info
-	met       bool // info was had
-	other     *OtherNetworkError
-	fails     int // transport errors in a row
-	lies      int
-	row       int       // lying answers in a row: how long it is left alone
-	until     time.Time // left alone till then
-	lastErr   error
-	noCones   bool       // answers ErrCannot to Cone
-	noClaims  bool       // answers ErrCannot to Claims
-	unaudited ranges.Set // units committed without this source's word on them
-	longest   time.Duration
-}
-
-// ready reports whether the source may be asked now.
-func (s *asked) ready() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.met && s.other == nil && !time.Now().Before(s.until)
-}
-
-// answered ends a row of failures.
-func (s *asked) answered() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.fails = 0
-}
-
-// failed notes a transport error and leaves the source alone for a while.
-func (s *asked) failed(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.fails++
-	s.lastErr = err
-	s.until = time.Now().Add(min(s.longest, longestWait, firstPause<<min(s.fails-1, 20)))
-}
-
-// lied notes an answer with n things in it that are not true. A liar may still hold honest bytes: it is asked
-// last, and later.
-func (s *asked) lied(n int, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.lies += n
-	s.row++
-	s.lastErr = err
-	s.until = time.Now().Add(min(s.longest, longestLie, liePause<<min(s.row-1, 20)))
-}
-
-// honest ends a row of lies: an answer was wholly true.
-func (s *asked) honest() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.row = 0
-}
 
 // pool is all sources of a network.
 type pool struct {
@@ -122,53 +53,74 @@ func (p *pool) unheard(tries int) bool {
 	return false
 }
 
-// ready returns the sources that may be asked now: those that lied less first, then in the order of the
-// configuration.
+// ready returns the sources that may be asked now: those with the smallest penalty first, then in the order
+// of the configuration.
 func (p *pool) ready() []*asked {
 	var out []*asked
-	lies := map[*asked]int{}
+	penalty := map[*asked]int{}
 	for _, s := range p.all {
 		if s.ready() {
-			s.mu.Lock()
-			lies[s] = s.lies
-			s.mu.Unlock()
+			penalty[s] = s.weighed()
 			out = append(out, s)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b *asked) int { return lies[a] - lies[b] })
+	slices.SortStableFunc(out, func(a, b *asked) int { return penalty[a] - penalty[b] })
 	return out
+}
+
+// askAll asks several sources at once. When one has answered, the others have only grace left. errs[i] is
+// what one returned for sources[i]. It fails only with the context.
+func askAll(ctx context.Context, sources []*asked, one func(ctx context.Context, i int) error) (errs []error, err error) {
+	limit, cancel := context.WithCancel(ctx)
+	defer cancel()
+	errs = make([]error, len(sources))
+	var wg sync.WaitGroup
+	var first sync.Once
+	var hurry *time.Timer
+	for i, s := range sources {
+		wg.Go(func() {
+			began := time.Now()
+			errs[i] = one(limit, i)
+			s.answer(ctx, errs[i], time.Since(began))
+			if errs[i] == nil {
+				first.Do(func() { hurry = time.AfterFunc(grace, cancel) })
+			}
+		})
+	}
+	wg.Wait()
+	if hurry != nil {
+		hurry.Stop()
+	}
+	return errs, ctx.Err()
 }
 
 // refresh asks every source that is not left alone what it has. It fails only with the context.
 func (p *pool) refresh(ctx context.Context) error {
-	var wg sync.WaitGroup
+	var todo []*asked
 	for _, s := range p.all {
 		s.mu.Lock()
-		rest := time.Now().Before(s.until)
-		s.mu.Unlock()
-		if rest {
-			continue
+		if !time.Now().Before(s.until) {
+			todo = append(todo, s)
 		}
-		wg.Go(func() { p.ask(ctx, s) })
+		s.mu.Unlock()
 	}
-	wg.Wait()
-	return ctx.Err()
+	_, err := askAll(ctx, todo, func(ctx context.Context, i int) error {
+		ctx, cancel := context.WithTimeout(ctx, infoTimeout)
+		defer cancel()
+		info, err := todo[i].Info(ctx)
+		if err == nil {
+			p.meet(todo[i], info)
+		}
+		return err
+	})
+	return err
 }
 
-func (p *pool) ask(ctx context.Context, s *asked) {
-	limit, cancel := context.WithTimeout(ctx, infoTimeout)
-	defer cancel()
-	info, err := s.Info(limit)
-	if ctx.Err() != nil {
-		return
-	}
-	if err != nil {
-		s.failed(err)
-		return
-	}
+// meet takes what a source says of itself, and refuses it if it serves another network.
+func (p *pool) meet(s *asked, info Info) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.info, s.met, s.fails, s.other = info, true, 0, nil
+	s.info, s.met, s.other = info, true, nil
 	if info.Identity != "" && info.Identity != p.identity {
 		s.other = &OtherNetworkError{Source: s.Name(), Got: info.Identity, Want: p.identity, Name: info.Name}
 		s.lastErr, s.until = s.other, time.Now().Add(otherPause)
@@ -261,26 +213,6 @@ func (p *pool) resting() bool {
 		}
 	}
 	return false
-}
-
-// audit marks unit seq as not compared with this source.
-func (s *asked) audit(seq uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.unaudited.Add(seq, seq)
-	if n := s.unaudited.Len(); n > maxUnaudited {
-		s.unaudited.Remove(0, seq-maxUnaudited)
-	}
-}
-
-// answer sorts an error of a source: nil and the contract's words count as answers.
-func (s *asked) answer(ctx context.Context, err error) {
-	switch {
-	case err == nil, errors.Is(err, ErrUnknown), errors.Is(err, ErrPruned), errors.Is(err, ErrCannot):
-		s.answered()
-	case ctx.Err() == nil:
-		s.failed(err)
-	}
 }
 
 // sleep waits d or until ctx ends.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"permanode/ingest"
+	"permanode/internal/replay"
 	"permanode/ledger"
 	"permanode/ledger/stardust/stardusttest"
 	"permanode/storage"
@@ -170,4 +171,46 @@ func TestFeed(t *testing.T) {
 			t.Errorf("records were asked for %d times", src.asks)
 		}
 	})
+}
+
+// A source whose answers trickle in stands in nobody's way, and alone it does not hold up a one-off for long.
+func TestSlowSource(t *testing.T) {
+	g := newTangle(stardusttest.Options{Seed: 3, Name: "slow", Blocks: 3}, 40)
+	snapshot := g.snapshot(t)
+	for name, c := range map[string]struct {
+		path string
+		err  error
+	}{
+		"all":     {"", ingest.ErrNoSource},
+		"heads":   {"/by-index/", storage.ErrIncomplete},
+		"records": {"/blocks/", storage.ErrIncomplete},
+	} {
+		t.Run(name, inBubble(func(t *testing.T) {
+			slow := func() ingest.Source {
+				return inProcess(t, "slow", replay.NewFaults(replay.Serve(g), 1, replay.Rule{Path: c.path, Do: replay.Slow(time.Second)}))
+			}
+			r := newRig(t, g.trust(t))
+			cfg := r.config(slow(), g.node(t, "fast"))
+			cfg.Snapshot = []string{snapshot}
+			began := time.Now()
+			if err := r.collector(cfg).CatchUp(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			r.checkTangle(g, 40, true)
+			if d := time.Since(began); d > 30*time.Second {
+				t.Errorf("beside a fast source it took %s", d)
+			}
+
+			r = newRig(t, g.trust(t))
+			cfg = r.config(slow())
+			cfg.Snapshot = []string{snapshot}
+			began = time.Now()
+			if err := r.collector(cfg).CatchUp(context.Background()); !errors.Is(err, c.err) {
+				t.Errorf("alone: %v", err)
+			}
+			if d := time.Since(began); d > 3*time.Minute {
+				t.Errorf("alone it took %s", d)
+			}
+		}))
+	}
 }

@@ -15,6 +15,8 @@ const (
 	wantMost   = 256 // records asked for at a time: 8 MiB of the largest ones
 	walkRounds = 5   // how often sources are asked for what nobody gave
 	roundPause = 25 * time.Millisecond
+	// walkPatience bounds how long a walk goes on without a new record, however slow sources are.
+	walkPatience = 10 * time.Second
 )
 
 // gathered is a closed cone: all bytes are here, nothing but the unit's signatures is proven.
@@ -75,6 +77,7 @@ func (w *walk) whole(ctx context.Context) error {
 		if cannot {
 			continue
 		}
+		began := now()
 		_, raws, err := s.Cone(ctx, w.seq)
 		if errors.Is(err, ErrCannot) {
 			s.mu.Lock()
@@ -82,7 +85,7 @@ func (w *walk) whole(ctx context.Context) error {
 			s.mu.Unlock()
 			continue
 		}
-		s.answer(ctx, err)
+		s.answer(ctx, err, now().Sub(began))
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -100,6 +103,7 @@ func (w *walk) whole(ctx context.Context) error {
 
 // close asks for what is missing until the cone is closed.
 func (w *walk) close(ctx context.Context) error {
+	progress := now()
 	for round := 0; ; {
 		want, err := w.cone.asm.Want(ctx, wantMost)
 		if err != nil {
@@ -114,7 +118,7 @@ func (w *walk) close(ctx context.Context) error {
 			return err
 		}
 		if len(got) > 0 {
-			round = 0
+			round, progress = 0, now()
 			if err := w.put(got); err != nil {
 				return err
 			}
@@ -123,7 +127,7 @@ func (w *walk) close(ctx context.Context) error {
 		if got == nil { // some were declared edges: ask again what is wanted
 			continue
 		}
-		if round++; round >= walkRounds || w.seq > 0 && w.seq <= w.c.pool.prunedTo() {
+		if round++; round >= walkRounds || now().Sub(progress) > walkPatience || w.seq <= w.c.pool.prunedTo() {
 			if err := w.giveUp(want, round); err != nil {
 				return err
 			}
@@ -216,8 +220,9 @@ func (c *Collector) fetch(ctx context.Context, seq uint64, want []ledger.ID) ([]
 		if len(ask) == 0 {
 			break
 		}
+		began := now()
 		raws, err := s.Fetch(ctx, ask)
-		s.answer(ctx, err)
+		s.answer(ctx, err, now().Sub(began))
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -327,6 +332,7 @@ func (w *walk) claim(ctx context.Context, ids []ledger.ID) error {
 		if len(ids) == 0 {
 			return nil
 		}
+		began := now()
 		said, err := s.Claims(ctx, w.seq, ids)
 		if errors.Is(err, ErrCannot) {
 			s.mu.Lock()
@@ -334,7 +340,7 @@ func (w *walk) claim(ctx context.Context, ids []ledger.ID) error {
 			s.mu.Unlock()
 			continue
 		}
-		s.answer(ctx, err)
+		s.answer(ctx, err, now().Sub(began))
 		if err := ctx.Err(); err != nil {
 			return err
 		}

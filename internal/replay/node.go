@@ -185,6 +185,9 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	w := &buffered{header: http.Header{}}
 	d.h.ServeHTTP(w, r)
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
 	if w.status == 0 {
 		return nil, errors.New("the handler gave no answer")
 	}
