@@ -5,12 +5,14 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -238,5 +240,49 @@ func TestCancelledAtOnce(t *testing.T) {
 	}
 	if d := time.Since(began); d > 5*time.Second {
 		t.Errorf("took %s", d)
+	}
+}
+
+// T-L12 in bulk: attacks of random kind and size on random routes. Each ends in time, with an error, in
+// bounded memory.
+func TestLiesOfSize(t *testing.T) {
+	count := 60
+	if os.Getenv("PERMANODE_TORTURE") != "" {
+		count = 1000
+	}
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	n := testNode(t, "stardust")
+	var attack atomic.Pointer[replay.Fault]
+	s := testSource(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		(*attack.Load())(w, r, n, rand.New(rand.NewPCG(seed, 1)))
+	}), Config{Timeout: 100 * time.Millisecond})
+	ctx := context.Background()
+	ids := []ledger.ID{blockOf(t, "bdab82a30ff5183e77a3029a51ddfcdbd60e3c3f7195caaf44799ab1157631f5")}
+	ask := []func() error{
+		func() error { _, err := s.Info(ctx); return err },
+		func() error { _, err := s.Head(ctx, 1+rng.Uint64N(100)); return err },
+		func() error { _, err := s.Fetch(ctx, ids); return err },
+		func() error { _, err := s.Claims(ctx, 1, ids); return err },
+	}
+	before := heap()
+	for i := range count {
+		faults := []replay.Fault{
+			replay.Oversized(maxInfo + 1 + rng.Int64N(4<<30)), replay.Bomb(1 + rng.Int64N(1<<30)), replay.Endless,
+			replay.Slow(time.Duration(20+rng.IntN(1000)) * time.Millisecond), replay.Delay(time.Duration(200+rng.IntN(60_000)) * time.Millisecond),
+		}
+		kind, route := rng.IntN(len(faults)), rng.IntN(len(ask))
+		attack.Store(&faults[kind])
+		began := time.Now()
+		if err := ask[route](); err == nil || errors.Is(err, ingest.ErrUnknown) {
+			t.Fatalf("attack %d, kind %d, route %d: %v", i, kind, route, err)
+		}
+		if d := time.Since(began); d > 5*time.Second {
+			t.Fatalf("attack %d, kind %d, route %d took %s", i, kind, route, d)
+		}
+		if after := heap(); after > before+64<<20 {
+			t.Fatalf("attack %d, kind %d, route %d: heap grew from %d to %d bytes", i, kind, route, before, after)
+		}
 	}
 }
