@@ -136,6 +136,7 @@ func TestNoValuesByClaims(t *testing.T) {
 			if c.Records[i].Moves != nil {
 				t.Errorf("record %s moves something", c.Records[i].ID)
 			}
+			checkRecord(t, &c.Records[i])
 		}
 		if c.Moves != nil || (want.Milestone.Receipt != nil) != (len(c.Posts) > 0) {
 			t.Errorf("unit %d: %d moves, %d postings of the receipt", c.Unit.Seq, len(c.Moves), len(c.Posts))

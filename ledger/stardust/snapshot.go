@@ -135,9 +135,7 @@ func (l *loader) announce(changes []*ParameterChange) error {
 		if err != nil {
 			return err
 		}
-		if c.Target > l.totals.parameters[0].from {
-			l.totals.parameters = l.totals.parameters.with(e)
-		}
+		l.totals.parameters = l.totals.parameters.with(e)
 	}
 	return nil
 }

@@ -100,7 +100,7 @@ func forgotten(got *ledger.Cone, want *stardusttest.Cone) {
 // TestSnapshotsThatLie: one thing wrong in files that are well formed.
 func TestSnapshotsThatLie(t *testing.T) {
 	n := stardusttest.New(stardusttest.Options{Seed: 12, Blocks: 10, History: true})
-	n.Cones(12)
+	cones := n.Cones(12)
 	other := stardusttest.New(stardusttest.Options{Seed: 13, Blocks: 10, History: true})
 	other.Cones(12)
 	full := n.Full(8, 30)
@@ -110,6 +110,11 @@ func TestSnapshotsThatLie(t *testing.T) {
 		return b
 	}
 	delta := n.Delta(8, 11)
+	// another milestone of that index, as well signed: only the chain of ids tells
+	forked := func(file []byte, index uint32) []byte {
+		i := slices.IndexFunc(stardusttest.Lies, func(l stardusttest.Lie) bool { return l.Name == "other content" })
+		return withPayload(t, file, index, n.Tell(stardusttest.Lies[i], cones[index-1]))
+	}
 	for name, c := range map[string]struct {
 		files [][]byte
 		code  string // "": any error
@@ -126,6 +131,10 @@ func TestSnapshotsThatLie(t *testing.T) {
 		"delta of another target":   {[][]byte{full, n.Delta(9, 11)}, "snapshot.target"},
 		"delta to another time":     {[][]byte{full, flip(delta, 6)}, "snapshot.index"},
 		"delta with another lead":   {[][]byte{full, flip(delta, 2)}, "snapshot.index"},
+		"fork in a delta file":      {[][]byte{full, forked(delta, 9)}, "unit.prev"},
+		"fork above the target":     {[][]byte{forked(full, 10)}, "unit.prev"},
+		"fork at the target":        {[][]byte{forked(full, 8)}, "unit.prev"},
+		"fork at the end":           {[][]byte{forked(n.Full(12, 3), 12)}, "snapshot.target"},
 		"no file":                   {nil, ""},
 		"a later output is swapped": {[][]byte{swapAmounts(t, full)}, "ledger.supply"},
 	} {
@@ -162,4 +171,39 @@ func swapAmounts(t *testing.T, full []byte) []byte {
 	}
 	t.Fatal("no output")
 	return nil
+}
+
+// withPayload replaces the milestone of one difference.
+func withPayload(t *testing.T, file []byte, index uint32, payload []byte) []byte {
+	t.Helper()
+	f, err := stardust.ReadSnapshot(bytes.NewReader(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := f.Header
+	var body []byte
+	for o, err := range f.Outputs() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		body = stardust.AppendSnapshotOutput(body, o)
+	}
+	for d, err := range f.Differences() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Milestone.Index == index {
+			d.Payload = payload
+		}
+		body = stardust.AppendSnapshotDifference(body, d)
+	}
+	head.SEPOffset = uint64(len(stardust.AppendSnapshotHeader(nil, &head)) + len(body))
+	body = append(stardust.AppendSnapshotHeader(nil, &head), body...)
+	for id, err := range f.SEPs() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		body = append(body, id[:]...)
+	}
+	return body
 }
