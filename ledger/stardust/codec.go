@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/hdevalence/ed25519consensus"
-
 	"permanode/ledger"
 )
 
@@ -113,44 +111,6 @@ func (Codec) Prepare(ids []ledger.Identified) []ledger.Prepared {
 	}
 	verify(todo)
 	return out
-}
-
-// signature is one to check; good tells what came of it.
-type signature struct {
-	key, message, sig []byte
-	good              *bool
-}
-
-// batchSize is where a larger batch gains little: one bad signature makes all of its batch be split.
-const batchSize = 32
-
-// verify checks signatures by the rules of ZIP-215, which alone make a batch agree with its parts.
-func verify(todo []signature) {
-	for len(todo) > 0 {
-		n := min(len(todo), batchSize)
-		verifyBatch(todo[:n])
-		todo = todo[n:]
-	}
-}
-
-// verifyBatch splits a batch that is not good until the bad ones are found.
-func verifyBatch(b []signature) {
-	if len(b) == 1 {
-		*b[0].good = ed25519consensus.Verify(b[0].key, b[0].message, b[0].sig)
-		return
-	}
-	v := ed25519consensus.NewPreallocatedBatchVerifier(len(b))
-	for i := range b {
-		v.Add(b[i].key, b[i].message, b[i].sig)
-	}
-	if v.Verify() {
-		for i := range b {
-			*b[i].good = true
-		}
-		return
-	}
-	verifyBatch(b[:len(b)/2])
-	verifyBatch(b[len(b)/2:])
 }
 
 // Begin checks a milestone's signatures and its link to the unit before. The codes of its *Forged:
