@@ -293,3 +293,8 @@ type quiet struct{}
 func (quiet) Infof(string, ...any)      {}
 func (quiet) Errorf(string, ...any)     {}
 func (quiet) Fatalf(f string, a ...any) { panic(fmt.Sprintf(f, a...)) }
+
+// cone is the next cone of g, as Commit takes it.
+func cone(g *storagetest.Gen, w storage.Writer) []*ledger.Cone {
+	return []*ledger.Cone{g.Next(w.Net())}
+}

@@ -18,7 +18,8 @@ type sums struct {
 	posts, times tally
 	state        storage.StateSum
 	rows         int64
-	failed       bool
+	failed       bool // a unit could not be proven
+	damaged      bool // postings could not be read
 }
 
 // units checks all units, in windows on several workers, and compares the other tables with what they
@@ -54,7 +55,7 @@ func (k *netCheck) units(ctx context.Context) error {
 	}
 	if bad := want.posts.differing(&have.posts); len(bad) > 0 {
 		k.progress(k.total, k.total, "postings")
-		if err := k.listPostings(ctx, bad, &want.posts); err != nil {
+		if err := k.listPostings(ctx, bad, &want.posts, have); err != nil {
 			return err
 		}
 	}
@@ -129,6 +130,7 @@ func (k *netCheck) scanPostings(ctx context.Context, have *sums) error {
 			if err := k.fault(ctx, "posting", 0, err); err != nil {
 				return err
 			}
+			have.damaged = true
 			continue
 		}
 		counts, stray := k.visible(f.Ord.Seq)
@@ -209,14 +211,14 @@ const maxGathered = 1 << 20
 
 // listPostings compares the postings of the buckets that differ one by one, as many buckets at a time as
 // memory allows.
-func (k *netCheck) listPostings(ctx context.Context, bad []int, want *tally) error {
+func (k *netCheck) listPostings(ctx context.Context, bad []int, want *tally, have *sums) error {
 	for len(bad) > 0 {
 		n, rows := 1, want.n[bad[0]]
 		for n < len(bad) && rows+want.n[bad[n]] <= maxGathered {
 			rows += want.n[bad[n]]
 			n++
 		}
-		if err := k.comparePostings(ctx, bad[:n]); err != nil {
+		if err := k.comparePostings(ctx, bad[:n], have); err != nil {
 			return err
 		}
 		bad = bad[n:]
@@ -229,7 +231,10 @@ type place struct {
 	ord ledger.Ord
 }
 
-func (k *netCheck) comparePostings(ctx context.Context, part []int) error {
+// orUnreadable is added where rows could not be read.
+var orUnreadable = map[bool]string{true: ", or one of those that cannot be read"}
+
+func (k *netCheck) comparePostings(ctx context.Context, part []int, have *sums) error {
 	want := map[place]ledger.Posting{}
 	add := func(p ledger.Posting, o ledger.Ord) {
 		if slices.Contains(part, bucketOf(p.Key)) {
@@ -267,7 +272,7 @@ func (k *netCheck) comparePostings(ctx context.Context, part []int) error {
 		}
 	}
 	for at := range want {
-		k.add(Finding{Network: k.n.Name, What: "posting", Seq: at.ord.Seq, Key: postingName(at.key, at.ord), Why: "its row is missing"})
+		k.add(Finding{Network: k.n.Name, What: "posting", Seq: at.ord.Seq, Key: postingName(at.key, at.ord), Why: "its row is missing" + orUnreadable[have.damaged]})
 	}
 	return ctx.Err()
 }

@@ -189,28 +189,45 @@ func (w *window) unreadable(ctx context.Context, seq uint64, first error) error 
 	} else if err := report("unit", err); err != nil {
 		return err
 	}
-	for pos := uint32(0); pos < ledger.UnitPos; pos++ {
-		o := ledger.Ord{Seq: seq, Pos: pos}
-		r, err := w.o.Store.Record(ctx, w.n.ID, o)
+	count, inRow := ledger.UnitPos, 0
+	if err == nil {
+		count = objects(m)
+	}
+	// Without the unit's row nobody can say how many records there were: a run of bad ones ends the list.
+	for pos := 0; pos < count && (err == nil || inRow < maxInRow); pos++ {
+		o := ledger.Ord{Seq: seq, Pos: uint32(pos)}
+		r, e := w.o.Store.Record(ctx, w.n.ID, o)
 		var c *storage.CorruptError
 		switch {
-		case err == nil:
+		case e == nil:
+			inRow = 0
 			w.records++
 			for _, p := range r.Parts {
 				w.bytes += uint64(len(p.Raw))
 			}
-		case errors.As(err, &c) && c.Ord == o:
-			if err := report("record", err); err != nil {
+		case errors.As(e, &c) && c.Ord == o:
+			if err := report("record", e); err != nil {
 				return err
 			}
-			if u.ID.IsZero() && int(pos) >= len(m) { // nobody can say how many there are
-				return nil
-			}
+			inRow++
 		default: // behind the last, or the unit's own row is damaged
 			return ctx.Err()
 		}
 	}
 	return nil
+}
+
+// maxInRow is how many records in a row are asked for in vain.
+const maxInRow = 64
+
+// objects counts the records in a manifest.
+func objects(m []storage.Digest) (n int) {
+	for i := range m {
+		if m[i].Part == ledger.PartObject {
+			n++
+		}
+	}
+	return n
 }
 
 func keyOf(err error) string {

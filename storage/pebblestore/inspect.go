@@ -101,6 +101,9 @@ func (d *DB) scan(ctx context.Context, r pebble.Reader, lo, hi []byte, f func(ke
 			return err
 		}
 		next := d.behind(r, last, hi)
+		if next != nil && bytes.Compare(next, last) <= 0 {
+			next = nil // no way on is known
+		}
 		e := &storage.CorruptError{Key: rangeName(last, next), Why: fileOf(err) + "cannot be read: " + firstLine(err)}
 		if err := bad(e); err != nil {
 			return err
@@ -141,38 +144,56 @@ func (d *DB) scanUntil(ctx context.Context, r pebble.Reader, lo, hi []byte, f fu
 }
 
 // behind returns the smallest key from which rows can be read again, nil if there is none below hi. It
-// tries keys further and further away, then halves the distance.
+// looks for a place behind the damage, then walks back from there. A try that meets damage is dear, since
+// Pebble looks for the flipped bit each time: so there are few.
 func (d *DB) behind(r pebble.Reader, bad, hi []byte) []byte {
 	good := hi
-	for n := len(bad); n > 2; n-- {
+	// The longer the common prefix, the nearer: find the longest behind which rows can be read.
+	for lo, up := 1, len(bad); lo < up; {
+		n := (lo + up + 1) / 2
 		p := after(bad[:n])
-		if p == nil || bytes.Compare(p, hi) >= 0 {
-			break
+		if p != nil && bytes.Compare(p, hi) < 0 && d.readable(r, p, hi) {
+			good, lo = p, n
+		} else if p == nil || bytes.Compare(p, hi) >= 0 {
+			lo = n
+		} else {
+			bad, up = p, min(n-1, len(p))
 		}
-		if d.readable(r, p, hi) {
-			good = p
-			break
-		}
-		bad = p
-	}
-	if !d.readable(r, good, hi) {
-		return nil
 	}
 	const width = 96
 	lo, up := padded(bad, width), padded(good, width)
-	for one := big.NewInt(1); new(big.Int).Sub(up, lo).Cmp(one) > 0; {
+	for range 12 {
 		mid := new(big.Int).Add(lo, up)
-		mid.Rsh(mid, 1)
-		if d.readable(r, mid.FillBytes(make([]byte, width)), hi) {
-			up = mid
+		p := mid.Rsh(mid, 1).FillBytes(make([]byte, width))
+		if bytes.Compare(p, bad) <= 0 || bytes.Compare(p, good) >= 0 {
+			break
+		}
+		if d.readable(r, p, hi) {
+			good, up = p, mid
 		} else {
-			lo = mid
+			bad, lo = p, mid
 		}
 	}
-	if p := up.FillBytes(make([]byte, width)); bytes.Compare(p, hi) < 0 {
-		return p
+	return d.back(r, bad, good, hi)
+}
+
+// back walks from good back to bad, and returns the smallest key that can be read on the way.
+func (d *DB) back(r pebble.Reader, bad, good, hi []byte) []byte {
+	it, err := r.NewIter(&pebble.IterOptions{LowerBound: bad, UpperBound: hi})
+	if err != nil {
+		return nil
 	}
-	return nil
+	defer func() { _ = it.Close() }()
+	for ok := it.SeekLT(good); ok; ok = it.Prev() {
+		if _, err := it.ValueAndErr(); err != nil {
+			break
+		}
+		good = bytes.Clone(it.Key())
+	}
+	if bytes.Compare(good, hi) >= 0 {
+		return nil
+	}
+	return good
 }
 
 func padded(key []byte, width int) *big.Int {
