@@ -19,7 +19,7 @@ func (Codec) Snapshot(t ledger.Trust, files ...io.ReadSeeker) (ledger.Snapshot, 
 	if !ok || len(files) < 1 || len(files) > 2 {
 		return ledger.Snapshot{}, errors.New("a snapshot needs a trust file of this era, a full file and at most one delta file")
 	}
-	l := &loader{rules: rules, files: files, changed: make(map[OutputID]*SnapshotOutput)}
+	l := &loader{rules: rules, files: files, changed: make(map[OutputID]*loaded)}
 	if err := l.full(); err != nil {
 		return ledger.Snapshot{}, fmt.Errorf("full snapshot: %w", err)
 	}
@@ -46,7 +46,13 @@ type loader struct {
 	id      Hash   // of the target
 	block   Hash   // that carries the target, where its payload is in a file; else zero
 	totals  totals
-	changed map[OutputID]*SnapshotOutput // nil: not in the ledger
+	changed map[OutputID]*loaded // nil: not in the ledger
+}
+
+// loaded is an output that a difference created or consumed.
+type loaded struct {
+	SnapshotOutput
+	spent uint32 // milestone that spent it, 0 if none did
 }
 
 func (l *loader) open(i int) (*SnapshotFile, error) {
@@ -156,7 +162,7 @@ func (l *loader) signed(m *Milestone, index uint32, id Hash) error {
 
 func (l *loader) rollBack(d *SnapshotDifference) {
 	for i := range d.Consumed {
-		l.changed[d.Consumed[i].ID] = &d.Consumed[i].SnapshotOutput
+		l.changed[d.Consumed[i].ID] = &loaded{SnapshotOutput: d.Consumed[i].SnapshotOutput}
 	}
 	for i := range d.Created { // also what it consumed itself
 		l.changed[d.Created[i].ID] = nil
@@ -210,12 +216,13 @@ func containerID(payload []byte) Hash {
 	return H(raw)
 }
 
+// goForward keeps what a difference spent: who spends it again gets the reason "spent", as from a node.
 func (l *loader) goForward(d *SnapshotDifference) error {
 	for i := range d.Created {
-		l.changed[d.Created[i].ID] = &d.Created[i]
+		l.changed[d.Created[i].ID] = &loaded{SnapshotOutput: d.Created[i]}
 	}
 	for i := range d.Consumed {
-		l.changed[d.Consumed[i].ID] = nil
+		l.changed[d.Consumed[i].ID] = &loaded{SnapshotOutput: d.Consumed[i].SnapshotOutput, spent: d.Milestone.Index}
 	}
 	if r := d.Milestone.Receipt; r != nil {
 		if d.Treasury.Input != l.totals.treasury || r.Treasury.Input != l.totals.treasury {
@@ -271,17 +278,17 @@ func (w *writer) outputs() error {
 		if _, changed := w.l.changed[o.ID]; changed {
 			continue
 		}
-		if err := w.output(o); err != nil || w.stopped {
+		if err := w.output(&loaded{SnapshotOutput: *o}); err != nil || w.stopped {
 			return err
 		}
 	}
-	list := make([]*SnapshotOutput, 0, len(w.l.changed))
+	list := make([]*loaded, 0, len(w.l.changed))
 	for _, o := range w.l.changed {
 		if o != nil {
 			list = append(list, o)
 		}
 	}
-	slices.SortFunc(list, func(a, b *SnapshotOutput) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	slices.SortFunc(list, func(a, b *loaded) int { return bytes.Compare(a.ID[:], b.ID[:]) })
 	for _, o := range list {
 		if err := w.output(o); err != nil || w.stopped {
 			return err
@@ -290,18 +297,22 @@ func (w *writer) outputs() error {
 	return nil
 }
 
-func (w *writer) output(o *SnapshotOutput) error {
+func (w *writer) output(o *loaded) error {
 	if o.Booked > w.l.target {
 		return w.l.forged("snapshot.index", "output %x was booked by milestone %d", o.ID, o.Booked)
 	}
-	sum := w.l.totals.unspent + o.Output.Amount
-	if sum < o.Output.Amount {
-		return w.l.forged("ledger.supply", "unspent outputs exceed 64 bits")
-	}
-	w.l.totals.unspent = sum
 	row := outputRow{
 		created: ledger.Ord{Seq: uint64(o.Booked), Pos: ledger.UnitPos}, booked: o.Time,
 		block: o.Block, spent: unspent, raw: o.Output.Raw,
+	}
+	if o.spent != 0 {
+		row.spent = ledger.Ord{Seq: uint64(o.spent), Pos: ledger.UnitPos}
+	} else {
+		sum := w.l.totals.unspent + o.Output.Amount
+		if sum < o.Output.Amount {
+			return w.l.forged("ledger.supply", "unspent outputs exceed 64 bits")
+		}
+		w.l.totals.unspent = sum
 	}
 	w.put(ledger.Change{Key: outputKey(o.ID), Val: row.encode()})
 	return nil

@@ -297,9 +297,22 @@ func TrustFromRecording(network []byte, snapshot ...string) ([]byte, error) {
 		if err != nil || len(key) != 32 {
 			return nil, fmt.Errorf("read network.json: public key %q is no hex of 32 bytes", r.Key)
 		}
-		spec.Keys = append(spec.Keys, KeyRange{[32]byte(key), r.Start, r.End})
+		spec.Keys = addRange(spec.Keys, KeyRange{[32]byte(key), r.Start, r.End})
 	}
 	return NewTrust(spec)
+}
+
+// addRange adds a range to ranges. Two of one key from one start say together what the longer one says.
+func addRange(ranges []KeyRange, r KeyRange) []KeyRange {
+	for i := range ranges {
+		if have := &ranges[i]; have.Key == r.Key && have.Start == r.Start {
+			if have.End != 0 && (r.End == 0 || r.End > have.End) {
+				have.End = r.End
+			}
+			return ranges
+		}
+	}
+	return append(ranges, r)
 }
 
 // TrustFromNode makes a trust file from a node's answer to /info and milestone payloads that it served:
@@ -327,10 +340,7 @@ func TrustFromNode(info []byte, snapshot []string, milestones ...[]byte) ([]byte
 			return nil, fmt.Errorf("read the keys of a milestone: %w", err)
 		}
 		for _, s := range m.Signatures {
-			k := KeyRange{Key: s.Key}
-			if !slices.Contains(spec.Keys, k) {
-				spec.Keys = append(spec.Keys, k)
-			}
+			spec.Keys = addRange(spec.Keys, KeyRange{Key: s.Key})
 		}
 		spec.KeyCount = min(spec.KeyCount, len(m.Signatures))
 		forged := func(code, format string, args ...any) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -153,6 +154,38 @@ func TestTrustFromNode(t *testing.T) {
 	for _, info := range []string{``, `{}`, `{"protocol":{"networkName":"","tokenSupply":"1"}}`, `{"protocol":{"networkName":"x","tokenSupply":"-1"}}`} {
 		if _, err := stardust.TrustFromNode([]byte(info), nil); err == nil {
 			t.Errorf("a trust file of %q", info)
+		}
+	}
+}
+
+// TestTrustOfRepeatedKeys: recordings may list a key twice; a trust file may not.
+func TestTrustOfRepeatedKeys(t *testing.T) {
+	network := func(ranges string) []byte {
+		return []byte(`{"protocolParameters":{"version":2,"networkName":"n","bech32HRP":"h","tokenSupply":"1"},
+			"milestonePublicKeyCount":1,"publicKeyRanges":[` + strings.ReplaceAll(ranges, "K", strings.Repeat("ab", 32)) + `]}`)
+	}
+	for ranges, want := range map[string][][2]uint64{
+		`{"key":"K","start":1,"end":5},{"key":"K","start":1,"end":9}`:                               {{1, 9}},
+		`{"key":"K","start":1,"end":9},{"key":"0xK","start":1,"end":5}`:                             {{1, 9}},
+		`{"key":"K","start":1,"end":9},{"key":"K","start":1,"end":0}`:                               {{1, 0}},
+		`{"key":"K","start":1,"end":0},{"key":"K","start":1,"end":9}`:                               {{1, 0}},
+		`{"key":"K","start":1,"end":5},{"key":"K","start":3,"end":9},{"key":"K","start":1,"end":5}`: {{1, 5}, {3, 9}},
+	} {
+		raw, err := stardust.TrustFromRecording(network(ranges))
+		if err != nil {
+			t.Errorf("%s: %v", ranges, err)
+			continue
+		}
+		trust, err := stardust.Codec{}.ParseTrust(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got [][2]uint64
+		for _, k := range trust.Rules.(*stardust.Rules).Keys {
+			got = append(got, [2]uint64{k.Start, k.End})
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", ranges, got, want)
 		}
 	}
 }
