@@ -19,6 +19,8 @@ import (
 const (
 	// giveUpAfter bounds how often CatchUp tries one unit that no source gives whole and true.
 	giveUpAfter = 5
+	// patience bounds how long it goes on trying that unit, at least twice.
+	patience = 8 * time.Second
 	// auditBack is how many committed units every source is asked about again after a start.
 	auditBack = 16
 	// maxNotes bounds the notes that wait for the writer; further ones are counted.
@@ -51,6 +53,7 @@ type Collector struct {
 	tries    int                          // in a row, of the unit tried last
 	triedSeq uint64
 	triedFor problemKind
+	triedAt  time.Time   // the first of these tries
 	gap      storage.Gap // noted last
 
 	mu         sync.Mutex // guards what follows
@@ -153,12 +156,19 @@ func (c *Collector) catchUp(ctx context.Context) error {
 			}
 			return c.flushNotes(ctx)
 		case c.hopeless():
-			return fmt.Errorf("network %s: units %d to %d: %s: %w", c.name, c.gap.From, c.gap.To, c.gap.Reason, storage.ErrIncomplete)
+			return fmt.Errorf("network %s: %s: %s: %w", c.name, unitRange(c.gap), c.gap.Reason, storage.ErrIncomplete)
 		}
 		if err := sleep(ctx, min(wait, max(c.pool.pause(), longestOnce))); err != nil {
 			return err
 		}
 	}
+}
+
+func unitRange(g storage.Gap) string {
+	if g.From == g.To {
+		return fmt.Sprint("unit ", g.From)
+	}
+	return fmt.Sprintf("units %d to %d", g.From, g.To)
 }
 
 // onlyOthers reports whether every source serves another network.
@@ -182,7 +192,7 @@ func (c *Collector) hopeless() bool {
 	case c.triedFor == problemTooLarge:
 		return true
 	}
-	return c.tries >= giveUpAfter || !c.pool.claimsToHave(c.triedSeq) && !c.pool.resting()
+	return c.tries >= giveUpAfter || c.tries > 1 && now().Sub(c.triedAt) > patience || !c.pool.claimsToHave(c.triedSeq) && !c.pool.resting()
 }
 
 // turn asks the sources what they have and collects it as far as it goes. It returns how long to wait
@@ -259,6 +269,9 @@ func (c *Collector) settled() {
 func (c *Collector) stuck(ctx context.Context, p *problem, newest uint64) (time.Duration, error) {
 	if p.seq != c.triedSeq {
 		c.tries, c.triedSeq = 0, p.seq
+	}
+	if c.tries == 0 {
+		c.triedAt = now()
 	}
 	c.tries++
 	c.triedFor = p.kind

@@ -15,7 +15,7 @@ const (
 	longestWait = 30 * time.Second
 	liePause    = 250 * time.Millisecond // after a lie
 	longestLie  = time.Minute
-	longestOnce = 2 * time.Second // in a one-off, which is to end
+	longestOnce = time.Second // in a one-off, which is to end
 
 	// maxUnaudited bounds how many units a source is remembered not to have been compared for.
 	maxUnaudited = 256

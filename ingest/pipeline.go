@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
@@ -16,7 +17,8 @@ import (
 const (
 	batchCones = 64      // cones in one commit while catching up
 	batchBytes = 8 << 20 // and about how many bytes
-	chunk      = 32      // records that one worker prepares at a time
+	chunk      = 128     // records that one worker prepares at a time, of several cones if they are small
+	walkAhead  = 16      // walked cones that wait to be prepared, within the window
 )
 
 // prepared is a closed cone whose records were parsed and whose unlock signatures were checked.
@@ -38,7 +40,7 @@ func (c *Collector) pass(ctx context.Context, at position, target uint64) (*prob
 	up, stop := context.WithCancel(ctx)
 	defer stop()
 	r := &run{c: c, window: semaphore.NewWeighted(c.window), stop: stop}
-	walked := make(chan *gathered)
+	walked := make(chan *gathered, walkAhead)
 	ready := make(chan *prepared)
 	sealed := make(chan sealedCone, 2)
 	g.Go(func() error { defer close(walked); return r.report(up, r.gatherAll(up, at, target, walked)) })
@@ -134,12 +136,12 @@ func (r *run) weight(cone *gathered) int64 { return min(cone.bytes, r.c.window) 
 func (r *run) prepareInOrder(ctx context.Context, in <-chan *gathered, out chan<- *prepared) error {
 	defer close(out)
 	g, ctx := errgroup.WithContext(ctx)
-	work := make(chan func(), r.c.workers)
+	work := make(chan *piece, r.c.workers)
 	slots := make(chan chan *prepared, r.c.workers)
 	for range r.c.workers {
 		g.Go(func() error {
-			for f := range work {
-				f()
+			for p := range work {
+				p.prepare(r.c.codec)
 			}
 			return nil
 		})
@@ -147,19 +149,7 @@ func (r *run) prepareInOrder(ctx context.Context, in <-chan *gathered, out chan<
 	g.Go(func() error {
 		defer close(slots)
 		defer close(work)
-		for {
-			cone, ok := recv(ctx, in)
-			if !ok {
-				return ctx.Err()
-			}
-			slot := make(chan *prepared, 1)
-			if !send(ctx, slots, slot) {
-				return ctx.Err()
-			}
-			if err := r.prepare(ctx, cone, slot, work); err != nil {
-				return err
-			}
-		}
+		return cut(ctx, in, work, slots)
 	})
 	g.Go(func() error {
 		for slot := range slots {
@@ -173,34 +163,103 @@ func (r *run) prepareInOrder(ctx context.Context, in <-chan *gathered, out chan<
 	return g.Wait()
 }
 
-// prepare cuts a cone into pieces for the workers; the one that ends the last piece fills the slot.
-func (r *run) prepare(ctx context.Context, cone *gathered, slot chan<- *prepared, work chan<- func()) error {
-	p := &prepared{gathered: cone, records: make([]ledger.Prepared, len(cone.members))}
-	n := len(cone.members)
-	if n == 0 {
-		slot <- p
-		return nil
+// slotted is a cone while its records are being prepared; the slot gets it when the last one is.
+type slotted struct {
+	*prepared
+	left atomic.Int64
+	slot chan *prepared
+}
+
+// done tells that n more records are prepared.
+func (s *slotted) done(n int) {
+	if s.left.Add(int64(-n)) == 0 {
+		s.slot <- s.prepared
 	}
-	var left sync.WaitGroup
-	pieces := (n + chunk - 1) / chunk
-	left.Add(pieces)
-	for i := range pieces {
-		lo, hi := i*chunk, min(n, (i+1)*chunk)
-		last := i == pieces-1
-		f := func() {
-			copy(p.records[lo:hi], r.c.codec.Prepare(cone.members[lo:hi]))
-			left.Done()
-			if last {
-				// The last piece is taken last, so all others are done or in other workers' hands.
-				left.Wait()
-				slot <- p
+}
+
+// piece is what one worker takes: records lo to before hi of one cone or, where cones are small, of several
+// that follow each other. Signatures are cheaper together.
+type piece struct {
+	parts   []part
+	records int
+}
+
+type part struct {
+	cone   *slotted
+	lo, hi int
+}
+
+func (p *piece) prepare(codec ledger.Codec) {
+	ids := p.parts[0].cone.members[p.parts[0].lo:p.parts[0].hi]
+	if len(p.parts) > 1 {
+		ids = make([]ledger.Identified, 0, p.records)
+		for _, t := range p.parts {
+			ids = append(ids, t.cone.members[t.lo:t.hi]...)
+		}
+	}
+	records := codec.Prepare(ids)
+	for _, t := range p.parts {
+		n := copy(t.cone.records[t.lo:t.hi], records)
+		records = records[n:]
+		t.cone.done(n)
+	}
+}
+
+// cut makes pieces of cones. It waits for no cone while it holds a piece that is not full. A cone's slot goes
+// out behind its last piece: whoever waits at the slot waits for work that was handed out.
+func cut(ctx context.Context, in <-chan *gathered, work chan<- *piece, slots chan<- chan *prepared) error {
+	now := &piece{}
+	var whole []chan *prepared // of cones that end in this piece
+	flush := func() bool {
+		if now.records > 0 && !send(ctx, work, now) {
+			return false
+		}
+		for _, slot := range whole {
+			if !send(ctx, slots, slot) {
+				return false
 			}
 		}
-		if !send(ctx, work, f) {
+		now, whole = &piece{}, nil
+		return true
+	}
+	for {
+		cone, ok := next(ctx, in, flush)
+		if !ok {
+			return ctx.Err()
+		}
+		n := len(cone.members)
+		s := &slotted{prepared: &prepared{gathered: cone, records: make([]ledger.Prepared, n)}, slot: make(chan *prepared, 1)}
+		s.left.Store(int64(n))
+		if n == 0 {
+			s.slot <- s.prepared
+		}
+		for lo, hi := 0, 0; lo < n; lo = hi {
+			hi = min(n, lo+chunk-now.records)
+			now.parts, now.records = append(now.parts, part{s, lo, hi}), now.records+hi-lo
+			if now.records == chunk && hi < n && !flush() {
+				return ctx.Err()
+			}
+		}
+		if whole = append(whole, s.slot); now.records == chunk && !flush() {
 			return ctx.Err()
 		}
 	}
-	return nil
+}
+
+// next returns a cone that is there, or flushes and waits for one.
+func next(ctx context.Context, in <-chan *gathered, flush func() bool) (*gathered, bool) {
+	select {
+	case cone, ok := <-in:
+		if !ok {
+			flush()
+		}
+		return cone, ok
+	default:
+	}
+	if !flush() {
+		return nil, false
+	}
+	return recv(ctx, in)
 }
 
 type sealedCone struct {

@@ -149,7 +149,7 @@ func (w *walk) giveUp(want []ledger.ID, rounds int) error {
 		w.cone.asm.Edge(want...)
 		return nil
 	}
-	return w.c.missing(w.seq, fmt.Errorf("no source gave %d of its records in %d rounds, %s is one of them",
+	return w.c.missing(w.seq, fmt.Errorf("no source gave %d of its records in %d rounds (%s)",
 		len(want), rounds, w.c.codec.FormatID(want[0])))
 }
 
