@@ -145,7 +145,7 @@ func (c *Collector) catchUp(ctx context.Context) error {
 		switch {
 		case !ok || sp == nil:
 			if silent++; silent >= giveUpAfter || !c.pool.resting() || c.onlyOthers() {
-				return fmt.Errorf("network %s: %w: %w", c.name, ErrNoSource, c.pool.err())
+				return errors.Join(fmt.Errorf("network %s: %w", c.name, ErrNoSource), c.pool.err())
 			}
 		case sp.Hi >= newest && c.tries == 0:
 			if c.pool.unheard(giveUpAfter) {

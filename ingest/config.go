@@ -57,7 +57,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Codec == nil || c.Store == nil || c.Trust.Identity == "" {
 		bad("network %s: codec, store and trust file are all needed", c.Network)
 	}
-	if len(c.Sources) == 0 && len(c.Feeds) == 0 {
+	if len(c.Sources) == 0 {
 		bad("network %s: no source: nothing would be collected; name at least one", c.Network)
 	}
 	if c.Start > ledger.MaxSeq {

@@ -180,13 +180,17 @@ func (c *Collector) noteVariants(good []*variant) {
 }
 
 func (c *Collector) noteRewrapped(u ledger.Unit, source string) {
-	c.note(storage.Note{Kind: storage.NoteRewrapped, Seq: u.Seq, To: u.Seq, Unit: u.ID, Source: source, Code: "unit.rewrapped",
-		Text: "the same signed content with other signatures or in another container; nothing to do"})
+	c.note(storage.Note{
+		Kind: storage.NoteRewrapped, Seq: u.Seq, To: u.Seq, Unit: u.ID, Source: source, Code: "unit.rewrapped",
+		Text: "the same signed content with other signatures or in another container; nothing to do",
+	})
 }
 
 func (c *Collector) noteEquivocation(u ledger.Unit, source string) {
-	c.note(storage.Note{Kind: storage.NoteEquivocation, Seq: u.Seq, To: u.Seq, Unit: u.ID, Source: source, Code: "unit.equivocation",
-		Text: fmt.Sprintf("the signers signed more than one unit %d; this is one of them", u.Seq), Evidence: c.codec.Head(u)})
+	c.note(storage.Note{
+		Kind: storage.NoteEquivocation, Seq: u.Seq, To: u.Seq, Unit: u.ID, Source: source, Code: "unit.equivocation",
+		Text: fmt.Sprintf("the signers signed more than one unit %d; this is one of them", u.Seq), Evidence: c.codec.Head(u),
+	})
 }
 
 // lookAhead decides between units that were all signed for seq: the one that the next unit builds on.

@@ -130,8 +130,10 @@ func (r *rig) close() {
 
 // config returns a collector's configuration over this store.
 func (r *rig) config(sources ...ingest.Source) ingest.Config {
-	return ingest.Config{Network: "net", Codec: stardust.Codec{}, Trust: r.trust, Store: r.store, Sources: sources,
-		Quarantine: filepath.Join(r.dir, "quarantine"), Poll: 20 * time.Millisecond, Memory: 64 << 20}
+	return ingest.Config{
+		Network: "net", Codec: stardust.Codec{}, Trust: r.trust, Store: r.store, Sources: sources,
+		Quarantine: filepath.Join(r.dir, "quarantine"), Poll: 20 * time.Millisecond, Memory: 64 << 20,
+	}
 }
 
 func (r *rig) collector(cfg ingest.Config) *ingest.Collector {

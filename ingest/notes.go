@@ -75,8 +75,10 @@ func (c *Collector) judgeClaims(p *prepared, cone *ledger.Cone) {
 	for _, said := range append([]*ledger.NodeClaims{p.claims}, words...) {
 		n, first := lies(said, cone)
 		if n > 0 {
-			c.note(storage.Note{Kind: storage.NoteClaim, Seq: cone.Unit.Seq, To: cone.Unit.Seq, Unit: cone.Unit.ID, Source: said.Source,
-				Code: "claims.false", Text: fmt.Sprintf("the proof contradicts what was said of %d records: %s", n, first)})
+			c.note(storage.Note{
+				Kind: storage.NoteClaim, Seq: cone.Unit.Seq, To: cone.Unit.Seq, Unit: cone.Unit.ID, Source: said.Source,
+				Code: "claims.false", Text: fmt.Sprintf("the proof contradicts what was said of %d records: %s", n, first),
+			})
 		}
 		for _, s := range p.sayers {
 			switch {

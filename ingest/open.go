@@ -98,8 +98,10 @@ func (c *Collector) openSnapshot(ctx context.Context, sums []string) (err error)
 	}
 	c.setSpan(sp)
 	if c.cfg.Start > 0 && c.cfg.Start < sp.Lo {
-		return c.store.Note(ctx, storage.Note{Net: c.net, Kind: storage.NoteGap, Seq: c.cfg.Start, To: sp.Lo - 1,
-			Text: "lies before the snapshot", TimeMs: now().UnixMilli()})
+		return c.store.Note(ctx, storage.Note{
+			Net: c.net, Kind: storage.NoteGap, Seq: c.cfg.Start, To: sp.Lo - 1,
+			Text: "lies before the snapshot", TimeMs: now().UnixMilli(),
+		})
 	}
 	return nil
 }
@@ -179,8 +181,10 @@ func (c *Collector) where(ctx context.Context) (position, error) {
 
 // start returns what unit seq, the one behind at.prev, begins with.
 func (c *Collector) start(at position, seq uint64) ledger.Start {
-	return ledger.Start{Trust: c.cfg.Trust, Prev: at.prev, Snapshot: at.snap, Held: at.held,
-		Known: c.overlay.known(seq), State: c.overlay.read}
+	return ledger.Start{
+		Trust: c.cfg.Trust, Prev: at.prev, Snapshot: at.snap, Held: at.held,
+		Known: c.overlay.known(seq), State: c.overlay.read,
+	}
 }
 
 // alone returns what a unit begins with that is judged by itself.

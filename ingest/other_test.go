@@ -87,9 +87,11 @@ func trusted(t *testing.T, g *tangle, network map[string]any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	network["protocolParameters"] = map[string]any{"version": p.Version, "networkName": p.Network, "bech32HRP": p.HRP, "minPoWScore": p.MinPoWScore,
+	network["protocolParameters"] = map[string]any{
+		"version": p.Version, "networkName": p.Network, "bech32HRP": p.HRP, "minPoWScore": p.MinPoWScore,
 		"belowMaxDepth": p.BelowMaxDepth, "tokenSupply": strconv.FormatUint(p.Supply, 10),
-		"rentStructure": map[string]any{"vByteCost": p.VByteCost, "vByteFactorData": p.FactorData, "vByteFactorKey": p.FactorKey}}
+		"rentStructure": map[string]any{"vByteCost": p.VByteCost, "vByteFactorData": p.FactorData, "vByteFactorKey": p.FactorKey},
+	}
 	number := func(s string) uint64 {
 		v, err := strconv.ParseUint(s, 10, 64)
 		if err != nil {

@@ -240,7 +240,7 @@ func cut(ctx context.Context, in <-chan *gathered, work chan<- *piece, slots cha
 				return ctx.Err()
 			}
 		}
-		if whole = append(whole, s.slot); now.records == chunk && !flush() {
+		if whole = append(whole, s.slot); (now.records == chunk || len(whole) == walkAhead) && !flush() {
 			return ctx.Err()
 		}
 	}
@@ -319,8 +319,10 @@ func (c *Collector) rejected(p *prepared, err error) *problem {
 	case p.claims != nil && len(p.sayers) > 0:
 		c.doubt(seq, p)
 		for _, s := range p.sayers {
-			c.note(storage.Note{Kind: storage.NoteClaim, Seq: seq, To: seq, Unit: p.unit.ID, Source: s.Name(), Code: "claims.refuted",
-				Text: oneLine("the unit's signed root refutes what the node says of its records: " + err.Error())})
+			c.note(storage.Note{
+				Kind: storage.NoteClaim, Seq: seq, To: seq, Unit: p.unit.ID, Source: s.Name(), Code: "claims.refuted",
+				Text: oneLine("the unit's signed root refutes what the node says of its records: " + err.Error()),
+			})
 			s.lied(1, err)
 		}
 	}

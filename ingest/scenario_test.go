@@ -296,6 +296,16 @@ func TestNobodyAnswers(t *testing.T) {
 	}
 }
 
+// A server that is no node of this era answers, but nothing that is of use.
+func TestNoNode(t *testing.T) {
+	r := newRig(t, trustOf(t, "stardust"))
+	src := source(t, hornet2.Config{Name: "web", URL: serve(t, http.NotFoundHandler())})
+	err := r.collector(r.config(src)).CatchUp(testContext(t))
+	if !errors.Is(err, ingest.ErrNoSource) || !strings.Contains(err.Error(), "web") || !strings.Contains(err.Error(), "/info") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestSnapshotMustFit(t *testing.T) {
 	trust := trustOf(t, "stardust")
 	n := node(t, "stardust")

@@ -108,10 +108,11 @@ func (p *pool) refresh(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, infoTimeout)
 		defer cancel()
 		info, err := todo[i].Info(ctx)
-		if err == nil {
-			p.meet(todo[i], info)
+		if err != nil {
+			return fmt.Errorf("asked what it has: %s", err) // whatever it is, it is no answer to this
 		}
-		return err
+		p.meet(todo[i], info)
+		return nil
 	})
 	return err
 }

@@ -154,8 +154,10 @@ func (c *Collector) Status() Status {
 	s.PendingBytes = c.cache.bytes()
 	for _, a := range c.pool.all {
 		a.mu.Lock()
-		st := SourceStatus{Name: a.Name(), Software: a.info.Software, Newest: a.info.Newest, Pruned: a.info.Pruned, Lies: a.lies,
-			OK: a.met && a.other == nil && !now().Before(a.until)}
+		st := SourceStatus{
+			Name: a.Name(), Software: a.info.Software, Newest: a.info.Newest, Pruned: a.info.Pruned, Lies: a.lies,
+			OK: a.met && a.other == nil && !now().Before(a.until),
+		}
 		if a.lastErr != nil {
 			st.Problem = oneLine(a.lastErr.Error())
 		}

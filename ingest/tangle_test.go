@@ -53,8 +53,10 @@ func (g *tangle) add(c *stardusttest.Cone) {
 	for i, raw := range c.Raws {
 		id := [32]byte(c.IDs[i].Bytes())
 		g.blocks[id] = raw
-		m := map[string]any{"blockId": "0x" + hex.EncodeToString(id[:]), "referencedByMilestoneIndex": g.tip,
-			"ledgerInclusionState": stateNames[c.Outcomes[i].State], "whiteFlagIndex": i}
+		m := map[string]any{
+			"blockId": "0x" + hex.EncodeToString(id[:]), "referencedByMilestoneIndex": g.tip,
+			"ledgerInclusionState": stateNames[c.Outcomes[i].State], "whiteFlagIndex": i,
+		}
 		if c.Outcomes[i].State == ledger.Conflicting {
 			m["conflictReason"] = c.Outcomes[i].Reason
 		}
