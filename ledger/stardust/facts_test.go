@@ -51,6 +51,8 @@ func unhex(t testing.TB, s string) []byte {
 	return b
 }
 
+func nested(depth int) string { return strings.Repeat("[", depth) + "1" + strings.Repeat("]", depth) }
+
 func zipped(t testing.TB, data []byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -105,6 +107,8 @@ func TestFactsOfContent(t *testing.T) {
 		{"odd IRC-30", []byte(`{"standard":"IRC30","name":"X","symbol":"X","decimals":-1}`), `{"standard":"IRC30","name":"X","symbol":"X","decimals":-1}`,
 			leaves{"standard=IRC30", "name=X", "symbol=X", "decimals=-1"}},
 		{"depth 10,000", []byte(deep), deep, nil},
+		{"64 levels", []byte(nested(64)), nested(64), leaves{"=1"}},
+		{"65 levels", []byte(nested(65)), nested(65), nil},
 		{"DID document", did, `{"doc":{"id":"did:0:0"},"meta":{}}`, leaves{"doc.id=did:0:0"}},
 		{"DID document, version 2", append([]byte("DID\x02"), did[4:]...), string(append([]byte("DID\x02"), did[4:]...)), nil},
 		{"DID document, cut", did[:len(did)-1], string(did[:len(did)-1]), nil},

@@ -255,6 +255,18 @@ func checkTransaction(t *testing.T, r *ledger.Record, tx *stardust.Transaction) 
 				t.Errorf("record %s: address of condition %d is missing", r.ID, c.Type)
 			}
 		}
+		for _, f := range slices.Concat(o.Features, o.Immutable) {
+			switch f.Type {
+			case stardust.FeatureTag:
+				if roles(r, ledger.KeyTag)[string(f.Data)] == 0 {
+					t.Errorf("record %s: tag %q of output %d is missing", r.ID, f.Data, i)
+				}
+			case stardust.FeatureSender, stardust.FeatureIssuer:
+				if addresses[string(f.Address[:])]&ledger.RoleMention == 0 {
+					t.Errorf("record %s: address of feature %d is missing", r.ID, f.Type)
+				}
+			}
+		}
 		if key := objectKey(o, id); key != "" && objects[key] == 0 {
 			t.Errorf("record %s: object %x is missing among %x", r.ID, key, objects)
 		}
