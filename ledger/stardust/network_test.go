@@ -50,11 +50,11 @@ func compareMade(t testing.TB, c *ledger.Cone, want *stardusttest.Cone, held boo
 // both modes and then once more over the final state.
 func TestMadeNetworks(t *testing.T) {
 	reasons := map[uint16]int{}
-	for seed := range uint64(3) {
+	for seed := range uint64(2) {
 		for _, held := range []bool{true, false} {
 			t.Run(fmt.Sprintf("seed %d held %t", seed, held), func(t *testing.T) {
-				n, a := openNetwork(t, stardusttest.Options{Seed: seed, Blocks: 60}, held)
-				for range 30 {
+				n, a := openNetwork(t, stardusttest.Options{Seed: seed, Blocks: 50}, held)
+				for range 25 {
 					want := n.Next()
 					a.serve(want.Raws...)
 					a.claims = func(uint64, []ledger.ID) *ledger.NodeClaims { return want.Claims() }
