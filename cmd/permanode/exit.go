@@ -70,6 +70,7 @@ var hints = []struct {
 	{storage.ErrStopped, "look at the disk (space, errors), then start again: nothing acknowledged is lost"},
 	{storage.ErrTooLarge, "raise memory: in the config"},
 	{storage.ErrIncomplete, "a gap closes when a source has the unit: run ingest again with another --from"},
+	{query.ErrNotID, "check its prefix, length and letters; an address must be one of this network"},
 	{ledger.ErrTrust, "permanode trust init --from SOURCE -o FILE writes a good one; docs/trust.md has the format"},
 	{syscall.EADDRINUSE, "another program listens there: choose another --listen address or api.listen, for example 127.0.0.1:0"},
 	{syscall.ENOSPC, "make room on the disk, then start again: nothing acknowledged is lost"},

@@ -152,7 +152,7 @@ func TestKill(t *testing.T) {
 	case os.Getenv("PERMANODE_TORTURE") != "":
 		kills = 200
 	case testing.Short(), underRace:
-		kills = 5
+		kills = 3
 	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d, %d kills", seed, kills)

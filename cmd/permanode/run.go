@@ -64,7 +64,7 @@ func (p *program) runService(ctx context.Context, conf *config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	svc := &service{log: log, db: db}
+	svc := &service{log: log, db: db, meter: p.meter}
 	for _, n := range conf.Networks {
 		follow, err := svc.follow(ctx, conf, n)
 		if err != nil {
@@ -91,6 +91,7 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 type service struct {
 	log      *slog.Logger
 	db       *pebblestore.DB
+	meter    func(what string) *meter
 	networks []*following
 }
 
@@ -119,10 +120,16 @@ func (s *service) follow(ctx context.Context, conf *config, n networkConfig) (*f
 	if err != nil {
 		return nil, err
 	}
+	m := s.meter("units of " + n.Name)
 	c, err := ingest.New(ingest.Config{
 		Network: n.Name, Codec: codec, Trust: trust, Store: w, Sources: sources, Start: n.Start, Snapshot: n.Snapshot,
 		Quarantine: quarantine(conf.DataDir), Memory: max(int64(conf.Memory)/int64(len(conf.Networks)), 8<<20),
-		Log: s.log.With("net", n.Name),
+		Log: s.log,
+		Progress: func(st ingest.Status) {
+			if st.Lag > 0 { // at the tip there is nothing to wait for
+				m.report(st.Last, st.Newest, fmt.Sprintf("%d records, %.0f per second", st.Records, st.Rate))
+			}
+		},
 	})
 	if err != nil {
 		return nil, errors.Join(err, w.Close())
