@@ -325,7 +325,7 @@ func (j *judge) deposits() Conflict {
 		return ConflictSum
 	}
 	for a, amount := range owed {
-		if paid[a] < amount {
+		if back, any := paid[a]; !any || back < amount { // nodes want an output even where nothing is owed
 			return ConflictReturn
 		}
 	}

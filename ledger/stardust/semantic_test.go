@@ -152,6 +152,9 @@ func TestJudge(t *testing.T) {
 		{"returned with an nft", outs{basicOut(10, ed('A'), ret(ed('B'), 10))}, []string{"sA"}, outs{nftOut(0, ed('B'))}, stardust.ConflictReturn},
 		{"two returns add up", outs{basicOut(10, ed('A'), ret(ed('B'), 4)), basicOut(10, ed('A'), ret(ed('B'), 4))}, []string{"sA", "r0"}, outs{basicOut(13, ed('A')), basicOut(7, ed('B'))}, stardust.ConflictReturn},
 		{"two returns in two outputs", outs{basicOut(10, ed('A'), ret(ed('B'), 4)), basicOut(10, ed('A'), ret(ed('B'), 4))}, []string{"sA", "r0"}, outs{basicOut(12, ed('A')), basicOut(4, ed('B')), basicOut(4, ed('B'))}, ok},
+		{"a return of nothing needs an output", outs{basicOut(10, ed('A'), ret(ed('B'), 0))}, []string{"sA"}, pay, stardust.ConflictReturn}, // as nodes have it
+		{"a return of nothing", outs{basicOut(10, ed('A'), ret(ed('Z'), 0))}, []string{"sA"}, pay, ok},
+		{"an nft that lends to itself owes nothing", outs{change(nftOut('N', ed('A')), func(o *out) { o.Conditions = append(o.Conditions, ret(nft('N'), 4)) })}, []string{"sA"}, pay, ok},
 		{"the lender takes it after it expired", outs{basicOut(10, ed('A'), ret(ed('B'), 4), expire(ed('B'), 1000))}, []string{"sB"}, pay, ok},
 		{"another input of the lender is no excuse", outs{basicOut(10, ed('A'), ret(ed('B'), 4)), basicOut(10, ed('B'))}, []string{"sA", "sB"}, pay20, stardust.ConflictReturn},
 		{"sums come before returns", outs{basicOut(11, ed('A'), ret(ed('B'), 4))}, []string{"sA"}, pay, stardust.ConflictSum},
