@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,7 +24,8 @@ import (
 )
 
 // collectorName is the collector as a process of its own, so that its memory can be measured:
-// permanode-collect MEMORY DATA TRUST SNAPSHOT CONES. It prints a collected.
+// permanode-collect MEMORY DATA TRUST SNAPSHOT CONES. It prints a collected, and writes a CPU profile to the file that
+// FIGURES_PROFILE names.
 const collectorName = "permanode-collect"
 
 // collected is what a whole catch-up took, from opening the archive to closing it.
@@ -48,6 +50,16 @@ func collectAll(args []string) (c collected, err error) {
 	memory, err := strconv.ParseInt(args[0], 10, 64)
 	if err != nil {
 		return c, err
+	}
+	if name := os.Getenv("FIGURES_PROFILE"); name != "" {
+		f, err := os.Create(name)
+		if err != nil {
+			return c, err
+		}
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return c, err
+		}
+		defer func() { pprof.StopCPUProfile(); err = errors.Join(err, f.Close()) }()
 	}
 	begin, stop := time.Now(), watchHeap(&c.Heap)
 	if err := collectFile(byteSize(memory), args[1], args[2], args[3], args[4]); err != nil {

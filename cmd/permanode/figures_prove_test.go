@@ -152,31 +152,55 @@ func (p *prover) keep(cones []*ledger.Cone) {
 	p.prev = &u
 }
 
-// run proves a segment and returns its cones and the keys of the state that each needed.
+// pieceRecords is how many records the collector prepares at a time, of several cones if they are small.
+const pieceRecords = 128
+
+// walked is a closed cone.
+type walked struct {
+	asm     ledger.Assembly
+	members []ledger.Identified
+}
+
+// run proves a segment as the collector does while it catches up, and returns its cones and the keys of the state
+// that each needed.
 func (p *prover) run(s *segment) (cones []*ledger.Cone, keys [][][]byte, err error) {
 	p.newState, p.newUnits = map[string][]byte{}, map[ledger.ID]uint64{}
 	prev := p.prev
-	for _, raw := range s.cones {
+	var waiting []walked
+	var members []ledger.Identified
+	for i, raw := range s.cones {
 		at := ledger.Start{Trust: p.trust, Prev: prev, Held: true, Known: p.known, State: p.read}
 		if prev == nil {
 			at.Snapshot = p.start
 		}
-		c, k, err := p.one(raw, at)
+		w, err := p.walk(raw, at)
 		if err != nil {
 			return nil, nil, err
 		}
-		for i := range c.Records {
-			p.newUnits[c.Records[i].ID] = c.Unit.Seq
+		u := w.asm.Unit()
+		prev, waiting, members = &u, append(waiting, w), append(members, w.members...)
+		if len(members) < pieceRecords && i < len(s.cones)-1 {
+			continue
 		}
-		for _, ch := range c.Changes {
-			p.newState[string(ch.Key)] = ch.Val
+		ready := make([]ledger.Prepared, 0, len(members))
+		for len(members) > 0 {
+			n := min(len(members), pieceRecords)
+			ready, members = append(ready, p.codec.Prepare(members[:n])...), members[n:]
 		}
-		cones, keys, prev = append(cones, c), append(keys, k), &c.Unit
+		for _, w := range waiting {
+			c, k, err := p.seal(w, ready[:len(w.members)])
+			if err != nil {
+				return nil, nil, err
+			}
+			ready = ready[len(w.members):]
+			cones, keys = append(cones, c), append(keys, k)
+		}
+		waiting, members = nil, nil
 	}
 	return cones, keys, nil
 }
 
-func (p *prover) one(raw *storage.RawCone, at ledger.Start) (*ledger.Cone, [][]byte, error) {
+func (p *prover) walk(raw *storage.RawCone, at ledger.Start) (w walked, err error) {
 	ctx := context.Background()
 	raws := make([][]byte, len(raw.Records))
 	for i := range raws {
@@ -187,33 +211,45 @@ func (p *prover) one(raw *storage.RawCone, at ledger.Start) (*ledger.Cone, [][]b
 	for i := range ids {
 		byID[ids[i].ID] = i
 	}
-	a, err := p.codec.Begin(ctx, p.codec.Head(raw.Unit), at)
-	if err != nil {
-		return nil, nil, err
+	if w.asm, err = p.codec.Begin(ctx, p.codec.Head(raw.Unit), at); err != nil {
+		return w, err
 	}
 	for {
-		want, err := a.Want(ctx, 256)
+		want, err := w.asm.Want(ctx, 256)
 		if err != nil {
-			return nil, nil, err
+			return w, err
 		}
 		if len(want) == 0 {
 			break
 		}
 		for _, id := range want {
-			if err := a.Put(ids[byID[id]]); err != nil {
-				return nil, nil, err
+			if err := w.asm.Put(ids[byID[id]]); err != nil {
+				return w, err
 			}
 		}
 	}
-	prepared := p.codec.Prepare(a.Members())
-	keys := a.StateKeys(prepared)
-	vals, _ := p.read(ctx, keys)
+	w.members = w.asm.Members()
+	for i := range w.members {
+		p.newUnits[w.members[i].ID] = raw.Unit.Seq
+	}
+	return w, nil
+}
+
+func (p *prover) seal(w walked, ready []ledger.Prepared) (*ledger.Cone, [][]byte, error) {
+	keys := w.asm.StateKeys(ready)
+	vals, _ := p.read(context.Background(), keys)
 	view := make(ledger.View, len(keys))
 	for i, k := range keys {
 		view[string(k)] = vals[i]
 	}
-	c, err := a.Seal(prepared, view, nil)
-	return c, keys, err
+	c, err := w.asm.Seal(ready, view, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, ch := range c.Changes {
+		p.newState[string(ch.Key)] = ch.Val
+	}
+	return c, keys, nil
 }
 
 func (p *prover) known(_ context.Context, ids []ledger.ID) ([]bool, error) {

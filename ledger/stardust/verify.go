@@ -36,20 +36,38 @@ type batch struct {
 	random  []byte
 }
 
-// verify splits a batch that is not good until the bad ones are found.
+// verify tells all signatures that are good. Each of them starts as not good.
 func (b *batch) verify(all []signature) {
-	if len(all) == 1 {
+	switch {
+	case len(all) == 1:
 		*all[0].good = ed25519consensus.Verify(all[0].key, all[0].message, all[0].sig)
+	case b.good(all):
+		mark(all)
+	default:
+		b.split(all)
+	}
+}
+
+func mark(all []signature) {
+	for i := range all {
+		*all[i].good = true
+	}
+}
+
+// split halves a batch with a bad signature in it until that is found. If it is not in the one half it must be in the
+// other, which then need not be checked as a whole: good signatures never fail together.
+func (b *batch) split(all []signature) {
+	if len(all) == 1 {
 		return
 	}
-	if b.good(all) {
-		for i := range all {
-			*all[i].good = true
-		}
+	left, right := all[:len(all)/2], all[len(all)/2:]
+	if !b.good(left) {
+		b.split(left)
+		b.verify(right)
 		return
 	}
-	b.verify(all[:len(all)/2])
-	b.verify(all[len(all)/2:])
+	mark(left)
+	b.split(right)
 }
 
 // good reports whether all signatures are good, with z random numbers of 128 bits that nobody can foresee:
@@ -61,9 +79,7 @@ func (b *batch) verify(all []signature) {
 func (b *batch) good(all []signature) bool {
 	n := len(all)
 	b.reset(n)
-	if _, err := rand.Read(b.random); err != nil {
-		return false // one by one it needs no random numbers
-	}
+	_, _ = rand.Read(b.random) // never fails
 	base := &b.scalars[0]
 	for i := range all {
 		var z, s, k edwards25519.Scalar
