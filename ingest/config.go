@@ -14,7 +14,7 @@ import (
 
 // Config says what one Collector collects.
 type Config struct {
-	Network string         // label in status, notes and file names: [a-z0-9-]
+	Network string         // label in status, notes and file names; see ledger.ValidName
 	Codec   ledger.Codec   // of the network's era
 	Trust   ledger.Trust   // parsed by that codec
 	Store   storage.Writer // of this network; the Collector is its only user

@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"math/big"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -103,5 +104,16 @@ func TestID(t *testing.T) {
 	}
 	if NewID(make([]byte, 32)) == NewID(make([]byte, 34)) {
 		t.Error("length is part of an id")
+	}
+}
+
+func TestValidName(t *testing.T) {
+	for name, want := range map[string]bool{
+		"shimmer": true, "permanode-capture-1": true, "Testnet-17": true, "a.b_c-8": true, "7": true, strings.Repeat("x", 64): true,
+		"": false, "-a": false, ".": false, "..": false, "_": false, "a/b": false, "a b": false, "ü": false, "a\x00": false, strings.Repeat("x", 65): false,
+	} {
+		if got := ValidName(name); got != want {
+			t.Errorf("ValidName(%q) = %v", name, got)
+		}
 	}
 }

@@ -12,10 +12,24 @@ type NetID uint8
 // Network is one ledger in one era, as a store knows it.
 type Network struct {
 	ID       NetID
-	Name     string // the operator's label: [a-z0-9-], unique in a store
+	Name     string // the operator's label, unique in a store; see ValidName
 	Era      Era
 	Identity string // the protocol's own name for the network, as in the trust file
 	Trust    []byte // the trust file in force, canonical bytes
+}
+
+// ValidName reports whether s can be a network's label: 1 to 64 of letters, digits, '.', '_' and '-', a letter or
+// digit first. Labels stand in answers, URLs and file names.
+func ValidName(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		case i > 0 && (c == '.' || c == '_' || c == '-'):
+		default:
+			return false
+		}
+	}
+	return len(s) >= 1 && len(s) <= 64
 }
 
 // State is what became of a record.

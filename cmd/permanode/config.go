@@ -417,12 +417,10 @@ func (f *feedConfig) check(at string, ps *problems) {
 	}
 }
 
-var nameForm = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
-
 // checkName judges the label of a network or feed.
 func checkName(name string) error {
-	if !nameForm.MatchString(name) {
-		return errors.New("is no name: use 1 to 64 of a-z, 0-9 and -")
+	if !ledger.ValidName(name) {
+		return errors.New("is no name: use 1 to 64 letters, digits, '.', '_' and '-', a letter or digit first")
 	}
 	return nil
 }

@@ -149,17 +149,10 @@ func trustAndCodec(name string) (ledger.Trust, ledger.Codec, error) {
 	return trust, codec, nil
 }
 
-// networkName makes a label of the network's own name, else of its era and identity.
+// networkName is the network's own name, where that can be a label, else its era and the begin of its identity.
 func networkName(t ledger.Trust) string {
-	name := strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
-			return r
-		}
-		return '-'
-	}, strings.ToLower(t.Name))
-	if name = strings.Trim(name[:min(len(name), 64)], "-"); name != "" {
-		return name
+	if ledger.ValidName(t.Name) {
+		return t.Name
 	}
 	return string(t.Era) + "-" + strings.ToLower(t.Identity[:min(8, len(t.Identity))])
 }
