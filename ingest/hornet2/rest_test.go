@@ -27,18 +27,19 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// opened holds the recordings, each read once.
+var opened = map[string]*replay.Recording{}
+
 func testNode(t *testing.T, name string) *replay.Node {
 	t.Helper()
-	rec, err := replay.OpenRecording(os.DirFS(ledgertest.Recording(t, name)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := rec.Close(); err != nil {
-			t.Error(err)
+	if opened[name] == nil {
+		rec, err := replay.OpenRecording(os.DirFS(ledgertest.Recording(t, name)))
+		if err != nil {
+			t.Fatal(err)
 		}
-	})
-	return replay.NewNode(rec)
+		opened[name] = rec
+	}
+	return replay.NewNode(opened[name])
 }
 
 func testSource(t *testing.T, h http.Handler, c Config) *Source {
