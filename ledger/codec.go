@@ -87,6 +87,9 @@ type Codec interface {
 	// ErrSyntax, *Forged, or what at.State returned.
 	Begin(ctx context.Context, head []byte, at Start) (Assembly, error)
 
+	// TrustAt returns t with what the ledger itself has changed of it by unit seq: protocol parameters and the
+	// prefix of addresses. Facts of that unit's records take it. state reads era state; without any, t comes back.
+	TrustAt(ctx context.Context, t Trust, seq uint64, state func(context.Context, [][]byte) ([][]byte, error)) (Trust, error)
 	// Facts is versioned by FactsVersion and never fails on odd content, only on a damaged record.
 	Facts(r *Record, t Trust) (Facts, error)
 	// JSON is the node's own JSON form: compat APIs, exports and pages use this one encoder.

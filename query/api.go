@@ -314,6 +314,9 @@ func (a *api) unitRecords(ctx context.Context, q *request) (writer, error) {
 
 // rows describes the records first to end-1 of a unit.
 func (a *api) rows(ctx context.Context, n Network, unit *ledger.Unit, first, end uint64) (items []Row, err error) {
+	if n, err = a.Archive.at(ctx, n, unit.Seq); err != nil {
+		return nil, err
+	}
 	for pos := first; pos < end; pos++ {
 		r, err := a.Archive.Record(ctx, n, ledger.Ord{Seq: unit.Seq, Pos: uint32(pos)})
 		if err != nil {

@@ -124,6 +124,18 @@ func (a *Archive) open(row ledger.Network) (Network, error) {
 	return Network{Network: row, Codec: codec, Rules: trust}, nil
 }
 
+// at returns n with the rules in force at unit seq.
+func (a *Archive) at(ctx context.Context, n Network, seq uint64) (Network, error) {
+	rules, err := n.Codec.TrustAt(ctx, n.Rules, seq, func(ctx context.Context, keys [][]byte) ([][]byte, error) {
+		return a.store.State(ctx, n.ID, keys)
+	})
+	if err != nil {
+		return n, fmt.Errorf("rules of %s at unit %d: %w", n.Name, seq, err)
+	}
+	n.Rules = rules
+	return n, nil
+}
+
 // timeText writes POSIX milliseconds as RFC 3339 in UTC, with a fraction only where there is one.
 func timeText(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339Nano) }
 

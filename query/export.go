@@ -29,6 +29,10 @@ func (a *Archive) ExportNDJSON(ctx context.Context, networks []Network, w io.Wri
 	lines.SetEscapeHTML(false)
 	var rows uint64
 	missing, err := a.walk(ctx, networks, func(n Network, cone *ledger.Cone) error {
+		n, err := a.at(ctx, n, cone.Unit.Seq)
+		if err != nil {
+			return err
+		}
 		for i := range cone.Records {
 			f, err := facts(n, &cone.Records[i])
 			if err != nil {

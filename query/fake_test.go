@@ -57,6 +57,11 @@ func (toy) UnitJSON(u ledger.Unit) ([]byte, error) {
 	return fmt.Appendf(nil, `{"index":%d}`, u.Seq), nil
 }
 
+// TrustAt returns t: nothing changes here.
+func (toy) TrustAt(_ context.Context, t ledger.Trust, _ uint64, _ func(context.Context, [][]byte) ([][]byte, error)) (ledger.Trust, error) {
+	return t, nil
+}
+
 func (toy) Recognise(text string, _ ledger.Trust) []ledger.Key {
 	if strings.HasPrefix(text, "addr1") {
 		return []ledger.Key{{Kind: ledger.KeyAddress, Val: text}}

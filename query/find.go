@@ -120,7 +120,10 @@ func (a *Archive) Find(ctx context.Context, networks []Network, text, cursor str
 			return Found{}, err
 		}
 		out.Searched = append(out.Searched, e)
-		keys := identifiers(n, text)
+		keys, err := a.identifiers(ctx, n, text)
+		if err != nil {
+			return Found{}, err
+		}
 		readings += len(keys)
 		for _, key := range keys {
 			count, err := a.store.Count(ctx, n.ID, key, 0, ledger.MaxSeq)
@@ -163,14 +166,29 @@ func networkNames(networks []Network) string {
 	return strings.Join(names, ", ")
 }
 
-// identifiers returns the readings of text in n, without repetition.
-func identifiers(n Network, text string) (keys []ledger.Key) {
-	for _, key := range n.Codec.Recognise(text, n.Rules) {
-		if !slices.Contains(keys, key) {
-			keys = append(keys, key)
+// identifiers returns the readings of text in n, by the rules it began with and by those of its newest unit,
+// without repetition.
+func (a *Archive) identifiers(ctx context.Context, n Network, text string) (keys []ledger.Key, err error) {
+	coverage, err := a.store.Coverage(ctx, n.ID)
+	if err != nil {
+		return nil, fmt.Errorf("coverage of %s: %w", n.Name, err)
+	}
+	rules := []ledger.Trust{n.Rules}
+	if units := coverage.Set().Ranges(); len(units) > 0 {
+		newest, err := a.at(ctx, n, units[len(units)-1].Hi)
+		if err != nil {
+			return nil, err
+		}
+		rules = append(rules, newest.Rules)
+	}
+	for _, r := range rules {
+		for _, key := range n.Codec.Recognise(text, r) {
+			if !slices.Contains(keys, key) {
+				keys = append(keys, key)
+			}
 		}
 	}
-	return keys
+	return keys, nil
 }
 
 // hits returns the first limit places of any of keys from lo on, each place once.
@@ -195,7 +213,10 @@ func (a *Archive) hits(ctx context.Context, n Network, keys []ledger.Key, lo led
 
 // Resource returns the one record of n that text names by its own id. It fails with ErrNotID or *AbsentError.
 func (a *Archive) Resource(ctx context.Context, n Network, text string) (ledger.Record, error) {
-	keys := identifiers(n, text)
+	keys, err := a.identifiers(ctx, n, text)
+	if err != nil {
+		return ledger.Record{}, err
+	}
 	if len(keys) == 0 {
 		return ledger.Record{}, fmt.Errorf("%s: %w of %s", quote(text), ErrNotID, n.Name)
 	}

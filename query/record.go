@@ -114,6 +114,9 @@ func (a *Archive) Describe(ctx context.Context, n Network, r *ledger.Record) (Re
 	if err != nil {
 		return Record{}, fmt.Errorf("unit %d of %s: %w", r.Ord.Seq, n.Name, err)
 	}
+	if n, err = a.at(ctx, n, r.Ord.Seq); err != nil {
+		return Record{}, err
+	}
 	f, err := facts(n, r)
 	if err != nil {
 		return Record{}, err

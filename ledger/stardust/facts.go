@@ -1,6 +1,7 @@
 package stardust
 
 import (
+	"context"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -36,6 +37,26 @@ func (Codec) Facts(r *ledger.Record, t ledger.Trust) (ledger.Facts, error) {
 		}
 	}
 	return d.done(), nil
+}
+
+// TrustAt returns t with the protocol parameters in force at milestone seq (spec section 11).
+func (Codec) TrustAt(ctx context.Context, t ledger.Trust, seq uint64, state func(context.Context, [][]byte) ([][]byte, error)) (ledger.Trust, error) {
+	rules, ok := t.Rules.(*Rules)
+	if !ok {
+		return t, fmt.Errorf("parameters at unit %d: no trust file of this era", seq)
+	}
+	vals, err := state(ctx, [][]byte{totalsKey(seq)})
+	if err != nil || vals[0] == nil {
+		return t, err
+	}
+	row, err := decodeTotals(vals[0])
+	if err != nil {
+		return t, fmt.Errorf("parameters at unit %d: %w", seq, err)
+	}
+	now := *rules
+	now.genesis = row.parameters[row.parameters.at(uint32(seq))]
+	t.Rules = &now
+	return t, nil
 }
 
 // JSON returns a block as the node's REST API writes it.

@@ -162,6 +162,11 @@ func auth(identity string, header []byte) [authLen]byte {
 	return [authLen]byte(sum[:authLen])
 }
 
+// TrustAt returns t: nothing changes here.
+func (Toy) TrustAt(_ context.Context, t ledger.Trust, _ uint64, _ func(context.Context, [][]byte) ([][]byte, error)) (ledger.Trust, error) {
+	return t, nil
+}
+
 // Facts returns the tag.
 func (Toy) Facts(r *ledger.Record, _ ledger.Trust) (f ledger.Facts, err error) {
 	p, err := parseRecord(r.Parts[0].Raw)
