@@ -37,8 +37,10 @@ type window struct {
 	failed  bool // a unit could not be proven: what it changed is not known
 	posts   tally
 	times   tally
-	state   storage.StateSum // new rows minus old rows
-	rows    int64            // rows added
+	state   storage.StateSum  // new rows minus old rows
+	rows    int64             // rows added
+	recent  map[string][]byte // state that units of the window wrote, for those behind them; may lack some
+	size    int               // of recent, in bytes
 
 	onChanges func([]ledger.Change)                                      // of each proven unit; may be nil
 	read      func(ctx context.Context, keys [][]byte) ([][]byte, error) // the state as of the unit, or later
@@ -170,6 +172,7 @@ func (w *window) cones(ctx context.Context, lo uint64) (next uint64, err error) 
 // unreadable lists what of a unit cannot be read.
 func (w *window) unreadable(ctx context.Context, seq uint64, first error) error {
 	w.failed, w.prev = true, nil
+	w.forget()
 	if err := w.fault(ctx, "unit", seq, first); err != nil {
 		return err
 	}
@@ -251,8 +254,10 @@ func (w *window) cone(ctx context.Context, stored *ledger.Cone) error {
 		w.failed = true
 		w.add(Finding{Network: w.n.Name, What: "unit", Seq: seq, Why: "its stored bytes do not prove it: " + err.Error()})
 		proven = stored
+		w.forget() // what this unit changed is not known
 	default:
 		w.proven++
+		w.remember(proven.Changes)
 		w.compare(stored, proven)
 	}
 	w.signed++
@@ -294,6 +299,11 @@ func (w *window) prove(ctx context.Context, stored *ledger.Cone) (*ledger.Cone, 
 		raws[i] = stored.Records[i].Parts[0].Raw
 	}
 	ids := w.codec.Identify(raws)
+	for i := range ids { // those belong to this unit or the root refutes it: no need to look for them before it
+		if _, before := w.ids[ids[i].ID]; !before {
+			w.ids[ids[i].ID] = seq
+		}
+	}
 	a, err := w.codec.Begin(ctx, w.codec.Head(stored.Unit), start)
 	if err != nil {
 		return nil, err
@@ -380,23 +390,47 @@ func (w *window) known(seq uint64) func(context.Context, []ledger.ID) ([]bool, e
 	}
 }
 
+// view reads the state that a unit needs. Most of it was written by units shortly before.
 func (w *window) view(ctx context.Context, keys [][]byte) (ledger.View, error) {
-	if len(keys) == 0 {
-		return ledger.View{}, nil
+	v := make(ledger.View, len(keys))
+	var ask [][]byte
+	for _, k := range keys {
+		if val, ok := w.recent[string(k)]; ok {
+			v[string(k)] = val
+		} else {
+			ask = append(ask, k)
+		}
 	}
-	vals, err := w.read(ctx, keys)
+	if len(ask) == 0 {
+		return v, nil
+	}
+	vals, err := w.read(ctx, ask)
 	if err != nil {
 		if errors.Is(err, storage.ErrCorrupt) {
 			return nil, err
 		}
 		return nil, fmt.Errorf("%w: %w", errStore, err)
 	}
-	v := make(ledger.View, len(keys))
-	for i, k := range keys {
+	for i, k := range ask {
 		v[string(k)] = vals[i]
 	}
 	return v, nil
 }
+
+// maxRecent bounds the state that a window remembers, in bytes.
+const maxRecent = 16 << 20
+
+func (w *window) remember(changes []ledger.Change) {
+	if w.recent == nil || w.size > maxRecent {
+		w.recent, w.size = map[string][]byte{}, 0
+	}
+	for i := range changes {
+		w.recent[string(changes[i].Key)] = changes[i].Val
+		w.size += len(changes[i].Key) + len(changes[i].Val) + 64
+	}
+}
+
+func (w *window) forget() { w.recent, w.size = nil, 0 }
 
 // claimed rebuilds what a node once claimed: the stored states, which the root proves again.
 func claimed(c *ledger.Cone) *ledger.NodeClaims {
