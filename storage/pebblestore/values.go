@@ -400,6 +400,9 @@ func decodePostingValue(b []byte) (ledger.Role, ledger.Amount, error) {
 	if err != nil {
 		return 0, a, errRow("posting: %v", err)
 	}
+	if len(b) == 1 && ledger.Role(b[0]) == ledger.RoleMention {
+		return 0, a, errRow("posting: a value that is written as nothing")
+	}
 	return ledger.Role(b[0]), a, nil
 }
 
