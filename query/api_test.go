@@ -159,6 +159,15 @@ func TestRecordForms(t *testing.T) {
 	}
 }
 
+// An archive that holds nothing is not complete.
+func TestNothingIsNotComplete(t *testing.T) {
+	m := newMemory()
+	m.add("new", nil, nil)
+	if got := get(t, api(m), "/v1/networks"); !strings.Contains(string(got.body), `"ranges":[],"gaps":[],"complete":false`) {
+		t.Errorf("%s", got.body)
+	}
+}
+
 func TestUnit(t *testing.T) {
 	h := api(sample())
 	v := get(t, h, "/v1/networks/b/units/4").json(t)

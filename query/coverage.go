@@ -41,7 +41,7 @@ type Extent struct {
 	Network  string  `json:"network"`
 	Ranges   []Range `json:"ranges"`
 	Gaps     []Gap   `json:"gaps"`
-	Complete bool    `json:"complete"` // no gap
+	Complete bool    `json:"complete"` // something is held, without a gap
 }
 
 // Sentence says the extent in words: "1-115", "1-40 and 42-115, without 41 (…)", "nothing".
@@ -111,7 +111,7 @@ func (a *Archive) extent(ctx context.Context, n Network) (Extent, storage.Covera
 		}
 		return 1
 	})
-	e.Complete = len(e.Gaps) == 0
+	e.Complete = len(e.Gaps) == 0 && len(e.Ranges) > 0
 	return e, cov, nil
 }
 

@@ -169,9 +169,19 @@ func (s *service) api() http.Handler {
 			for _, n := range s.networks {
 				st := n.collector.Status()
 				ready := st.Phase == ingest.Following || st.Phase == ingest.CatchingUp && st.Lag <= readyLag
-				parts = append(parts, query.Component{Name: n.name, Ready: ready, Detail: st.Sentence})
+				parts = append(parts, query.Component{Name: n.name, Ready: ready, Detail: st.Sentence + sourceTroubles(st.Sources)})
 			}
 			return parts
 		},
 	})
+}
+
+// sourceTroubles says why sources are not asked now.
+func sourceTroubles(sources []ingest.SourceStatus) (text string) {
+	for _, s := range sources {
+		if !s.OK && s.Problem != "" {
+			text += "; " + s.Name + ": " + s.Problem
+		}
+	}
+	return text
 }
