@@ -82,7 +82,7 @@ func (r *run) report(up context.Context, err error) error {
 		r.keep(p)
 		r.stop()
 		return nil
-	case up.Err() != nil && r.problem() != nil:
+	case errors.Is(err, context.Canceled) && up.Err() != nil && r.problem() != nil:
 		return nil
 	}
 	return err
