@@ -250,6 +250,10 @@ func (c *Collector) nameOthers() {
 // idle is the turn when all is committed.
 func (c *Collector) idle(ctx context.Context) (time.Duration, error) {
 	c.settled()
+	if c.pool.silent() {
+		c.phase(Waiting) // there may be more by now
+		return c.backOff(), c.flushNotes(ctx)
+	}
 	c.phase(Following)
 	if err := c.audit(ctx); err != nil {
 		return 0, err

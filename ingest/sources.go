@@ -190,6 +190,19 @@ func (p *pool) pause() (d time.Duration) {
 	return max(0, d)
 }
 
+// silent reports whether no source of this network answers any more: each failed several times in a row.
+func (p *pool) silent() bool {
+	for _, s := range p.all {
+		s.mu.Lock()
+		speaks := s.other == nil && s.fails < 3
+		s.mu.Unlock()
+		if speaks {
+			return false
+		}
+	}
+	return true
+}
+
 // claimsToHave reports whether a source of this network says that it has unit seq.
 func (p *pool) claimsToHave(seq uint64) bool {
 	for _, s := range p.all {

@@ -182,6 +182,9 @@ func (s *Status) sentence() string {
 		if s.Gap != nil {
 			return fmt.Sprintf("waiting for unit %d: %s", s.Gap.From, s.Gap.Reason)
 		}
+		if s.Last >= s.First && s.Last > 0 {
+			return fmt.Sprintf("waiting: no source answers; up to date at unit %d when one did", s.Last)
+		}
 		return "waiting: no source answers"
 	case Stopped:
 		return s.Sentence

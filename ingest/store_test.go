@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -213,4 +214,47 @@ func TestSlowSource(t *testing.T) {
 			}
 		}))
 	}
+}
+
+// A service whose only source goes away says so, and goes on when it is back.
+func TestSourceGoesAway(t *testing.T) {
+	g := newTangle(stardusttest.Options{Seed: 3, Name: "away", Blocks: 3}, 20)
+	snapshot := g.snapshot(t)
+	synctest.Test(t, func(t *testing.T) {
+		g.setTip(10)
+		var away atomic.Bool
+		honest := replay.Serve(g)
+		node := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if away.Load() {
+				w.WriteHeader(http.StatusBadGateway)
+				return
+			}
+			honest.ServeHTTP(w, r)
+		})
+		r := newRig(t, g.trust(t))
+		cfg := r.config(inProcess(t, "node", node))
+		cfg.Snapshot = []string{snapshot}
+		c := r.collector(cfg)
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- c.Run(ctx) }()
+		for _, step := range []struct {
+			away  bool
+			tip   uint64
+			phase ingest.Phase
+			last  uint64
+		}{{false, 10, ingest.Following, 10}, {true, 20, ingest.Waiting, 10}, {false, 20, ingest.Following, 20}} {
+			away.Store(step.away)
+			g.setTip(step.tip)
+			time.Sleep(time.Minute)
+			if s := c.Status(); s.Phase != step.phase || s.Last != step.last || s.Sentence == "" {
+				t.Errorf("away %v: %+v", step.away, s)
+			}
+		}
+		cancel()
+		<-done
+		if n := r.noteKinds(); len(n) != 0 {
+			t.Errorf("notes %v", n)
+		}
+	})
 }
