@@ -17,11 +17,10 @@ type Fault func(w http.ResponseWriter, r *http.Request, next http.Handler, rng *
 
 // Rule says which requests suffer a fault.
 type Rule struct {
-	Path  string  // regular expression over the path; "" is every path
-	Raw   bool    // only requests for raw objects
-	P     float64 // share of the matching requests; 0 means all
-	First int     // only that many of them; 0 means no end
-	Do    Fault
+	Path string  // regular expression over the path; "" is every path
+	Raw  bool    // only requests for raw objects
+	P    float64 // share of the matching requests; 0 means all
+	Do   Fault
 }
 
 // Faults is a node with faults, reproducible by its seed when asked by one client at a time. The first
@@ -30,14 +29,13 @@ type Faults struct {
 	next  http.Handler
 	rules []rule
 
-	mu  sync.Mutex // guards rng and the rules' counts
+	mu  sync.Mutex // guards rng
 	rng *rand.Rand
 }
 
 type rule struct {
 	Rule
 	path *regexp.Regexp
-	hits int
 }
 
 // NewFaults wraps next. It panics on a bad regular expression, as those are constants of tests.
@@ -47,16 +45,6 @@ func NewFaults(next http.Handler, seed uint64, rules ...Rule) *Faults {
 		f.rules = append(f.rules, rule{Rule: r, path: regexp.MustCompile(r.Path)})
 	}
 	return f
-}
-
-// Hits returns how many requests suffered a fault.
-func (f *Faults) Hits() (n int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for i := range f.rules {
-		n += f.rules[i].hits
-	}
-	return n
 }
 
 // ServeHTTP answers as the first rule that fits says, else as the honest node.
@@ -73,13 +61,12 @@ func (f *Faults) pick(r *http.Request) (Fault, *rand.Rand) {
 	defer f.mu.Unlock()
 	for i := range f.rules {
 		c := &f.rules[i]
-		if c.First > 0 && c.hits >= c.First || c.Raw && r.Header.Get("Accept") != Raw || !c.path.MatchString(r.URL.Path) {
+		if c.Raw && r.Header.Get("Accept") != Raw || !c.path.MatchString(r.URL.Path) {
 			continue
 		}
 		if c.P > 0 && f.rng.Float64() >= c.P {
 			continue
 		}
-		c.hits++
 		return c.Do, rand.New(rand.NewPCG(f.rng.Uint64(), 0))
 	}
 	return nil, nil
@@ -220,7 +207,7 @@ func Instead(path func(string) string) Fault {
 // backwards, another pruning index.
 func Edit(edit func(object map[string]any, rng *rand.Rand)) Fault {
 	return Body(func(b []byte, rng *rand.Rand) []byte {
-		out, err := EditInfo(b, func(v map[string]any) { edit(v, rng) })
+		out, err := editObject(b, func(v map[string]any) { edit(v, rng) })
 		if err != nil {
 			return fmt.Appendf(nil, `{"error":{"code":"500","message":%q}}`, err)
 		}

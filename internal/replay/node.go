@@ -70,7 +70,7 @@ func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // info rewrites the recorded answer: this node's tip, and everything before the recording pruned.
 func (n *Node) info(body []byte, tip uint64) ([]byte, error) {
-	return EditInfo(body, func(info map[string]any) {
+	return editObject(body, func(info map[string]any) {
 		status, _ := info["status"].(map[string]any)
 		if status == nil {
 			return
@@ -90,8 +90,8 @@ func (n *Node) info(body []byte, tip uint64) ([]byte, error) {
 	})
 }
 
-// EditInfo returns a JSON object as edit leaves it. Numbers keep their digits.
-func EditInfo(body []byte, edit func(map[string]any)) ([]byte, error) {
+// editObject returns a JSON object as edit leaves it. Numbers keep their digits.
+func editObject(body []byte, edit func(map[string]any)) ([]byte, error) {
 	var v map[string]any
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
