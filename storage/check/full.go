@@ -69,12 +69,13 @@ func (k *netCheck) units(ctx context.Context) error {
 // windows runs the workers and adds their results up in order.
 func (k *netCheck) windows(ctx context.Context, want *sums) error {
 	g, ctx := errgroup.WithContext(ctx)
+	step := k.windowUnits()
 	slots := make(chan chan *window, k.o.Workers)
 	g.Go(func() error {
 		defer close(slots)
 		for _, s := range k.cov.Spans {
-			for lo := s.Lo; lo <= s.Hi && s.Hi >= s.Lo; lo += windowUnits {
-				w := k.window(s, lo, min(s.Hi, lo+windowUnits-1), k.o.Full)
+			for lo := s.Lo; lo <= s.Hi && s.Hi >= s.Lo; lo += step {
+				w := k.window(s, lo, min(s.Hi, lo+step-1), k.o.Full)
 				slot := make(chan *window, 1)
 				select {
 				case slots <- slot:
@@ -300,13 +301,13 @@ const maxOverlay = 256 << 20
 // listState proves all units again, one after the other, each over the state that the ones before it give,
 // and compares the result with the rows.
 func (k *netCheck) listState(ctx context.Context, want, have *sums) error {
-	rows := map[string][]byte{}
+	rows, step := map[string][]byte{}, k.windowUnits()
 	size, failed := 0, false
 	for _, s := range k.cov.Spans {
-		for lo := s.Lo; lo <= s.Hi && s.Hi >= s.Lo && size < maxOverlay; lo += windowUnits {
+		for lo := s.Lo; lo <= s.Hi && s.Hi >= s.Lo && size < maxOverlay; lo += step {
 			quiet := *k
 			quiet.checker = &checker{o: k.o, found: func(Finding) {}} // all of this was found before
-			w := quiet.window(s, lo, min(s.Hi, lo+windowUnits-1), true)
+			w := quiet.window(s, lo, min(s.Hi, lo+step-1), true)
 			w.read = func(ctx context.Context, keys [][]byte) ([][]byte, error) {
 				out, err := k.o.Store.State(ctx, k.n.ID, keys)
 				for i := range out {

@@ -12,12 +12,13 @@ import (
 	"permanode/storage"
 )
 
-// windowUnits is the number of units that one worker checks at a time; edgeUnits of those before it are
-// read for the ids of their records, since most parents lie there.
-const (
-	windowUnits = 256
-	edgeUnits   = 8
-)
+// edgeUnits of the units before a window are read for the ids of their records, since most parents lie there.
+const edgeUnits = 4
+
+// windowUnits is the number of units that one worker checks at a time: few where there are few.
+func (k *netCheck) windowUnits() uint64 {
+	return min(max(k.total/uint64(2*k.o.Workers), 8*edgeUnits), 256)
+}
 
 // window is a run of units of one span, checked by one worker.
 type window struct {
@@ -153,20 +154,64 @@ func (w *window) link(u ledger.Unit) error {
 	return nil
 }
 
+// The most that is read before it is proven: the more signatures are checked at once, the cheaper each is.
+const (
+	groupRecords = 2048
+	groupBytes   = 4 << 20
+)
+
+// group is cones that were read and whose records are prepared together.
+type group struct {
+	cones    []*ledger.Cone
+	ids      []ledger.Identified // of all records, in order
+	prepared []ledger.Prepared
+	records  int
+	bytes    int
+}
+
 // cones proves from unit lo until the end or the first unit that cannot be read, which it lists; it returns
 // where to go on.
 func (w *window) cones(ctx context.Context, lo uint64) (next uint64, err error) {
 	next = lo
+	g := &group{}
 	for c, err := range w.o.Store.Cones(ctx, w.n.ID, lo, w.hi) {
 		if err != nil {
+			if err := w.group(ctx, g); err != nil {
+				return next, err
+			}
 			return next + 1, w.unreadable(ctx, next, err)
 		}
-		if err := w.cone(ctx, c); err != nil {
-			return next, err
-		}
 		next++
+		g.cones = append(g.cones, c)
+		g.records += len(c.Records)
+		g.bytes += c.Bytes()
+		if g.records >= groupRecords || g.bytes >= groupBytes {
+			if err := w.group(ctx, g); err != nil {
+				return next, err
+			}
+			g = &group{}
+		}
 	}
-	return next, nil
+	return next, w.group(ctx, g)
+}
+
+// group proves cones in order.
+func (w *window) group(ctx context.Context, g *group) error {
+	raws := make([][]byte, 0, g.records)
+	for _, c := range g.cones {
+		for i := range c.Records {
+			raws = append(raws, c.Records[i].Parts[0].Raw)
+		}
+	}
+	g.ids = w.codec.Identify(raws)
+	g.prepared = w.codec.Prepare(g.ids)
+	for _, c := range g.cones {
+		if err := w.cone(ctx, c, g); err != nil {
+			return err
+		}
+		g.ids, g.prepared = g.ids[len(c.Records):], g.prepared[len(c.Records):]
+	}
+	return nil
 }
 
 // unreadable lists what of a unit cannot be read.
@@ -242,9 +287,9 @@ func keyOf(err error) string {
 }
 
 // cone proves one unit again and compares all that is stored of it.
-func (w *window) cone(ctx context.Context, stored *ledger.Cone) error {
+func (w *window) cone(ctx context.Context, stored *ledger.Cone, g *group) error {
 	seq := stored.Unit.Seq
-	proven, err := w.prove(ctx, stored)
+	proven, err := w.prove(ctx, stored, g)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -281,8 +326,8 @@ func (w *window) cone(ctx context.Context, stored *ledger.Cone) error {
 // errStore marks an error of reading, which is no fault of the unit.
 var errStore = errors.New("read the store")
 
-// prove runs the era's proof over the stored bytes.
-func (w *window) prove(ctx context.Context, stored *ledger.Cone) (*ledger.Cone, error) {
+// prove runs the era's proof over the stored bytes, whose records come next in g.
+func (w *window) prove(ctx context.Context, stored *ledger.Cone, g *group) (*ledger.Cone, error) {
 	seq := stored.Unit.Seq
 	if err := w.link(stored.Unit); err != nil {
 		return nil, err
@@ -315,7 +360,10 @@ func (w *window) prove(ctx context.Context, stored *ledger.Cone) (*ledger.Cone, 
 	if len(members) != len(ids) {
 		return nil, fmt.Errorf("%d records are stored, its cone has %d", len(ids), len(members))
 	}
-	prepared := w.codec.Prepare(members)
+	prepared, err := inOrder(g.prepared[:len(ids)], members)
+	if err != nil {
+		return nil, err
+	}
 	view, err := w.view(ctx, a.StateKeys(prepared))
 	if err != nil {
 		return nil, err
@@ -330,6 +378,24 @@ func (w *window) prove(ctx context.Context, stored *ledger.Cone) (*ledger.Cone, 
 	}
 	cone.Net = w.n.ID
 	return cone, nil
+}
+
+// inOrder returns what was prepared in the order of the cone's members, which is the stored order unless
+// that is wrong.
+func inOrder(p []ledger.Prepared, members []ledger.Identified) ([]ledger.Prepared, error) {
+	out := make([]ledger.Prepared, len(p))
+	byID := map[ledger.ID]int{}
+	for i := range p {
+		byID[p[i].ID] = i
+	}
+	for i := range members {
+		at, ok := byID[members[i].ID]
+		if !ok {
+			return nil, fmt.Errorf("record %s of its cone is not stored", members[i].ID)
+		}
+		out[i] = p[at]
+	}
+	return out, nil
 }
 
 // gather hands all stored records over and asks what is missing. Where nobody could tell the lower edge
