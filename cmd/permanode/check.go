@@ -65,6 +65,7 @@ func (p *program) check(ctx context.Context, f *checkFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	useMemory(memory)
 	db, err := pebblestore.Inspect(dir, pebblestore.Options{
 		Codec: eras.Codec, Memory: int64(memory), FS: p.fs, Log: p.logger(slog.LevelWarn),
 	})

@@ -79,6 +79,7 @@ func quarantine(dataDir string) string { return filepath.Join(dataDir, "quaranti
 
 // open opens the store in dir. A store that is read is never changed and never made.
 func (p *program) open(dir string, memory byteSize, readOnly bool, log *slog.Logger) (*pebblestore.DB, error) {
+	useMemory(memory)
 	db, err := pebblestore.Open(dir, pebblestore.Options{
 		Codec: eras.Codec, Memory: int64(memory), FS: p.fs, ReadOnly: readOnly, Log: log,
 	})
