@@ -27,8 +27,6 @@ import (
 	"permanode/storage/pebblestore"
 )
 
-const figuresMemory = 512 << 20
-
 // engine is a store that a dataset is written to.
 type engine struct {
 	dir string
@@ -93,6 +91,20 @@ func (e *engine) commit(batches [][]*ledger.Cone) error {
 		}
 	}
 	return nil
+}
+
+// lookUp asks the store what the proof of a cone that it does not hold yet asks: whether earlier units hold its
+// records, and the state under keys.
+func (e *engine) lookUp(c *ledger.Cone, keys [][]byte) error {
+	ctx, scan := context.Background(), storage.Scan{Hi: ledger.Ord{Seq: c.Unit.Seq - 1, Pos: ledger.UnitPos}}
+	for i := range c.Records {
+		key := ledger.Key{Kind: ledger.KeyRecord, Val: c.Records[i].ID.Key()}
+		for _, err := range e.w.Lookup(ctx, e.w.Net(), key, scan) {
+			return errors.Join(err, fmt.Errorf("unit %d: record %s lies in an earlier one", c.Unit.Seq, c.Records[i].ID))
+		}
+	}
+	_, err := e.w.State(ctx, e.w.Net(), keys)
+	return err
 }
 
 // logTap is a file system that keeps what is written to Pebble's logs: the batches that ours makes.

@@ -61,12 +61,12 @@ func collectAll(args []string) (c collected, err error) {
 		}
 		defer func() { pprof.StopCPUProfile(); err = errors.Join(err, f.Close()) }()
 	}
-	begin, stop := time.Now(), watchHeap(&c.Heap)
+	cpu, begin, stop := processCPU(), time.Now(), watchHeap(&c.Heap)
 	if err := collectFile(byteSize(memory), args[1], args[2], args[3], args[4]); err != nil {
 		return c, err
 	}
 	stop()
-	c.CPU, c.Wall = processCPU(), time.Since(begin)
+	c.CPU, c.Wall = processCPU()-cpu, time.Since(begin)
 	c.Peak, err = peakMemory()
 	return c, err
 }

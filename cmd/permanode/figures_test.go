@@ -1,12 +1,12 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"testing"
 
@@ -22,6 +22,7 @@ func BenchmarkFigures(b *testing.B) {
 		return
 	}
 	figuresDone = true
+	debug.SetGCPercent(collectAfter) // as the program does, for floors too
 	records := 100_000
 	if n, err := strconv.Atoi(os.Getenv("FIGURES_RECORDS")); err == nil && n >= 1000 {
 		records = n
@@ -47,8 +48,8 @@ func BenchmarkFigures(b *testing.B) {
 
 var figuresDone bool
 
-// collectMemory is what the catch-ups may use: little, so that caches are full early.
-const collectMemory = 256 << 20
+// figuresMemory is what every store and catch-up may use: little, so that caches are full early.
+const figuresMemory = 256 << 20
 
 type figures struct {
 	b             *testing.B
@@ -74,12 +75,12 @@ func (f *figures) measure(s *dataset) {
 	}
 	perRecord := func(c cost, n int) float64 { return c.cpu.Seconds() / float64(n) }
 	sum := perRecord(read, rounds*s.records) + perRecord(total(st.batch.ours), st.records) +
-		perRecord(total(st.state), st.records) + perRecord(total(st.commit.ours), st.records)
+		perRecord(total(st.lookUps), st.records) + perRecord(total(st.commit.ours), st.records) + perRecord(total(st.ends), st.records)
 	var data string
 	var runs []collected
 	for i := range max(1, min(5, 3*segmentRecords/s.records)) {
 		data = filepath.Join(b.TempDir(), fmt.Sprint("data", i))
-		runs = append(runs, collectInChild(b, s, collectMemory, data))
+		runs = append(runs, collectInChild(b, s, figuresMemory, data))
 	}
 	f.wholeRow(s, name, runs, sum, diskUse(b, data))
 	d := f.check(s, data)
@@ -96,7 +97,7 @@ func (f *figures) wholeRow(s *dataset, name string, runs []collected, sum float6
 	}
 	cpu, wall := median(cpus), median(walls)
 	ofSum, ofCPU := cpu/n/sum, wall*float64(runtime.GOMAXPROCS(0))/cpu
-	f.whole.add(name, fmt.Sprintf("%d MiB", collectMemory>>20), fmt.Sprintf("%.1f µs", 1e6*cpu/n),
+	f.whole.add(name, fmt.Sprintf("%d MiB", figuresMemory>>20), fmt.Sprintf("%.1f µs", 1e6*cpu/n),
 		fmt.Sprintf("%.0f %% of %.1f µs", 100*ofSum, 1e6*sum), verdict(ofSum <= 1.1, "≤ 110 %"),
 		fmt.Sprintf("%.0f %%", 100*ofCPU), verdict(ofCPU <= 1.15, "≤ 115 %"), fmt.Sprintf("%.0f", n/wall),
 		fmt.Sprintf("%d MiB", peak>>20), fmt.Sprintf("%d MiB", heap>>20),
@@ -106,7 +107,8 @@ func (f *figures) wholeRow(s *dataset, name string, runs []collected, sum float6
 // staged is what the stages of a catch-up took, one at a time.
 type staged struct {
 	single, batch, commit duel
-	state                 []cost // reads of the ledger from the store
+	lookUps               []cost // what a cone needs of the store
+	ends                  []cost // opening and closing a store
 	records               int    // in all rounds together
 }
 
@@ -118,7 +120,8 @@ func (f *figures) prove(s *dataset) *staged {
 		dir := b.TempDir()
 		tap := newLogTap()
 		spare := openEngine(b, filepath.Join(dir, "spare"), s, tap) // tells beforehand what ours will write
-		ours := openEngine(b, filepath.Join(dir, "ours"), s, nil)
+		var ours *engine
+		open := timed(func() { ours = openEngine(b, filepath.Join(dir, "ours"), s, nil) })
 		floor := openRaw(b, filepath.Join(dir, "floor"))
 		if err := floor.write(tap.take(b)); err != nil {
 			b.Fatal(err)
@@ -131,7 +134,7 @@ func (f *figures) prove(s *dataset) *staged {
 			st.records += seg.records
 		}
 		spare.close(b)
-		ours.close(b)
+		st.ends = append(st.ends, open.add(timed(func() { ours.close(b) })))
 		if err := errors.Join(floor.db.Flush(), floor.db.Close()); err != nil {
 			b.Fatal(err)
 		}
@@ -167,9 +170,9 @@ func (f *figures) proveSegment(st *staged, p *prover, seg *segment, ours *engine
 	for _, c := range cones {
 		c.Net = ours.w.Net()
 	}
-	st.state = append(st.state, timed(func() {
-		for _, k := range keys {
-			if _, err := ours.w.State(context.Background(), ours.w.Net(), k); err != nil {
+	st.lookUps = append(st.lookUps, timed(func() {
+		for i := range cones {
+			if err := ours.lookUp(cones[i], keys[i]); err != nil {
 				b.Fatal(err)
 			}
 		}
