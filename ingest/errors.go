@@ -50,7 +50,7 @@ func (e *EquivocationError) Error() string {
 
 // Hint is the next step.
 func (e *EquivocationError) Hint() string {
-	return "compare both units with the network's operator; permanode coverage shows what is committed"
+	return "compare both units with the network's operator, then: permanode coverage decide --network NAME --seq N --unit ID"
 }
 
 // A SnapshotError reports a snapshot file that the trust file does not name.

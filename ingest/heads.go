@@ -249,6 +249,14 @@ func (c *Collector) unlinked(ctx context.Context, v *variant, start ledger.Start
 	if !c.isCommitted(ours.Seq) {
 		return &problem{seq: ours.Seq, kind: problemUndecided, reset: true, err: errors.New("another unit with this number was built on")}
 	}
+	decided, err := decision(ctx, c.store, c.net, ours.Seq)
+	if err != nil {
+		return err
+	}
+	if decided == ours.ID {
+		return &problem{seq: seq, kind: problemForged, err: fmt.Errorf("%s follows unit %s of number %d, and the operator decided that %s counts",
+			v.from[0].Name(), c.codec.FormatID(other.unit.ID), ours.Seq, c.codec.FormatID(ours.ID))}
+	}
 	return &EquivocationError{Network: c.name, Seq: ours.Seq, Committed: ours.ID, Other: other.unit.ID, Source: other.from[0].Name()}
 }
 

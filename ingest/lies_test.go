@@ -340,7 +340,34 @@ func TestLiesCommittedUnitLoses(t *testing.T) {
 					t.Fatalf("coverage %+v", cov)
 				}
 			}
+			r.decideAndGoOn(g, uint64(units), r.config(first.node(t, "first"), g.node(t, "second")))
 		})
+	}
+}
+
+// decideAndGoOn is the operator's act after the committed unit lost: only a noted unit can be chosen, only the
+// committed one can count, and then the network waits for who follows it instead of stopping.
+func (r *rig) decideAndGoOn(g *tangle, seq uint64, cfg ingest.Config) {
+	r.t.Helper()
+	ctx := context.Background()
+	ours, _, err := r.store.Unit(ctx, r.store.Net(), seq)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	theirs := ledger.NewID(g.cones[seq-1].Milestone.ID[:])
+	for _, wrong := range []struct {
+		seq  uint64
+		unit ledger.ID
+	}{{seq, theirs}, {seq, ledger.NewID(make([]byte, 32))}, {seq - 1, ours.Prev}} {
+		if err := ingest.Decide(ctx, r.store, cfg.Codec, wrong.seq, wrong.unit, time.Now()); !errors.Is(err, ingest.ErrConfig) {
+			r.t.Fatalf("decide %s for %d: %v", wrong.unit, wrong.seq, err)
+		}
+	}
+	if err := ingest.Decide(ctx, r.store, cfg.Codec, seq, ours.ID, time.Now()); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := r.collector(cfg).CatchUp(ctx); !errors.Is(err, storage.ErrIncomplete) || !strings.Contains(err.Error(), "the operator decided") {
+		r.t.Fatalf("after the decision: %v", err)
 	}
 }
 

@@ -18,9 +18,9 @@ import (
 // prepareSpan finds the span to continue, or opens one. Without a snapshot the new span is opened with its
 // first commit: until then nothing is known to be right about where it begins.
 func (c *Collector) prepareSpan(ctx context.Context) error {
-	sums, err := c.checkSnapshot()
+	sums, err := snapshotSums(c.cfg.Trust, c.cfg.Snapshot)
 	if err != nil {
-		return err
+		return fmt.Errorf("snapshot of %s: %w", c.name, err)
 	}
 	cov, err := c.store.Coverage(ctx, c.net)
 	if err != nil {
@@ -37,7 +37,7 @@ func (c *Collector) prepareSpan(ctx context.Context) error {
 		return nil
 	}
 	if len(sums) > 0 {
-		return c.openSnapshot(ctx, sums)
+		return c.openSnapshot(ctx)
 	}
 	return nil
 }
@@ -52,13 +52,13 @@ func (c *Collector) auditNewest(sp storage.Span) {
 	}
 }
 
-// checkSnapshot returns the SHA-256 of the configured files, which the trust file must name in this order.
-func (c *Collector) checkSnapshot() ([]string, error) {
+// snapshotSums returns the SHA-256 of snapshot files, which the trust file must name in this order.
+func snapshotSums(trust ledger.Trust, paths []string) ([]string, error) {
 	var sums []string
-	for i, path := range c.cfg.Snapshot {
+	for i, path := range paths {
 		f, err := os.Open(path)
 		if err != nil {
-			return nil, fmt.Errorf("%w: snapshot of %s: %w", ErrConfig, c.name, err)
+			return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 		}
 		h := sha256.New()
 		_, err = io.Copy(h, f)
@@ -66,34 +66,51 @@ func (c *Collector) checkSnapshot() ([]string, error) {
 			return nil, fmt.Errorf("snapshot %s: %w", path, err)
 		}
 		sum := hex.EncodeToString(h.Sum(nil))
-		if i >= len(c.cfg.Trust.Snapshot) || c.cfg.Trust.Snapshot[i] != sum {
-			return nil, &SnapshotError{Path: path, Got: sum, Want: c.cfg.Trust.Snapshot}
+		if i >= len(trust.Snapshot) || trust.Snapshot[i] != sum {
+			return nil, &SnapshotError{Path: path, Got: sum, Want: trust.Snapshot}
 		}
 		sums = append(sums, sum)
 	}
 	return sums, nil
 }
 
-func (c *Collector) openSnapshot(ctx context.Context, sums []string) (err error) {
-	files := make([]io.ReadSeeker, 0, len(c.cfg.Snapshot))
-	for _, path := range c.cfg.Snapshot {
+// OpenSnapshot opens a span of store's network at a snapshot: a full file, then at most one delta file, whose
+// SHA-256 the trust file names. A network that has spans already gets another one, behind them: an operator's act.
+// Errors wrap ErrConfig where the files are not the ones that are trusted.
+func OpenSnapshot(ctx context.Context, store storage.Writer, codec ledger.Codec, trust ledger.Trust, paths ...string) (storage.Span, error) {
+	return openSnapshot(ctx, store, codec, trust, paths, 0)
+}
+
+// openSnapshot refuses a span that begins before unit start.
+func openSnapshot(ctx context.Context, store storage.Writer, codec ledger.Codec, trust ledger.Trust, paths []string, start uint64) (storage.Span, error) {
+	sums, err := snapshotSums(trust, paths)
+	if err != nil {
+		return storage.Span{}, err
+	}
+	files := make([]io.ReadSeeker, 0, len(paths))
+	for _, path := range paths {
 		f, err := os.Open(path)
 		if err != nil {
-			return fmt.Errorf("snapshot of %s: %w", c.name, err)
+			return storage.Span{}, err
 		}
 		defer f.Close() // read only: its error tells nothing
 		files = append(files, f)
 	}
-	snap, err := c.codec.Snapshot(c.cfg.Trust, files...)
+	snap, err := codec.Snapshot(trust, files...)
 	if err != nil {
-		return fmt.Errorf("snapshot of %s: %w", c.name, err)
+		return storage.Span{}, fmt.Errorf("snapshot %s: %w", paths[0], err)
 	}
-	if c.cfg.Start > snap.Seq+1 {
-		return fmt.Errorf("%w: network %s: start %d lies behind unit %d, the first one after the snapshot; leave start out or take a later snapshot",
-			ErrConfig, c.name, c.cfg.Start, snap.Seq+1)
+	if start > snap.Seq+1 {
+		return storage.Span{}, fmt.Errorf("%w: start %d lies behind unit %d, the first one after the snapshot; leave start out or take a later snapshot",
+			ErrConfig, start, snap.Seq+1)
 	}
 	sp := storage.Span{Lo: snap.Seq + 1, Hi: snap.Seq, Held: true, Snapshot: sums, PrevID: snap.Unit, PrevTime: snap.TimeMs}
-	if err := c.store.Open(ctx, sp, snap.Changes); err != nil {
+	return sp, store.Open(ctx, sp, snap.Changes)
+}
+
+func (c *Collector) openSnapshot(ctx context.Context) error {
+	sp, err := openSnapshot(ctx, c.store, c.codec, c.cfg.Trust, c.cfg.Snapshot, c.cfg.Start)
+	if err != nil {
 		return fmt.Errorf("open %s at its snapshot: %w", c.name, err)
 	}
 	c.setSpan(sp)

@@ -91,6 +91,7 @@ const (
 	NoteRewrapped    NoteKind = "rewrapped"    // another container or signature set of a committed unit
 	NoteRefused      NoteKind = "refused"      // forged or malformed content; the bytes are in quarantine
 	NoteClaim        NoteKind = "claim"        // a node's claim that the proof contradicts
+	NoteDecision     NoteKind = "decision"     // an operator's word on an equivocation: Unit is the one that counts
 	NoteGap          NoteKind = "gap"          // Gap: sets the gap From..To with Reason; closing is the store's own work
 )
 
