@@ -184,30 +184,27 @@ func decode(v *viper.Viper, c *config, ps *problems) {
 	}
 }
 
-// flatten returns the leaves of joined errors.
+// flatten returns the leaves of joined errors: the innermost that know which key they are about.
 func flatten(err error) (all []error) {
-	if many, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, e := range many.Unwrap() {
-			all = append(all, flatten(e)...)
+	switch e := err.(type) {
+	case nil:
+	case interface{ Unwrap() []error }:
+		for _, part := range e.Unwrap() {
+			all = append(all, flatten(part)...)
 		}
-		return all
-	}
-	var at *mapstructure.DecodeError
-	if err == nil || errors.As(err, &at) && error(at) == err {
-		if at == nil {
-			return nil
+	case *mapstructure.DecodeError:
+		var inner *mapstructure.DecodeError
+		if errors.As(e.Unwrap(), &inner) {
+			return flatten(e.Unwrap())
 		}
-		if inner := flatten(at.Unwrap()); len(inner) > 0 {
-			if _, ok := inner[0].(*mapstructure.DecodeError); ok {
-				return inner
-			}
+		return []error{e}
+	default:
+		if next := errors.Unwrap(err); next != nil {
+			return flatten(next)
 		}
-		return []error{at}
+		return []error{err}
 	}
-	if next := errors.Unwrap(err); next != nil {
-		return flatten(next)
-	}
-	return []error{err}
+	return all
 }
 
 func decodeReason(err error) (reason string, value any) {

@@ -2,7 +2,7 @@
 // bytes, stores them, and answers from what it stored.
 //
 // Results go to standard output (with --json one object a line), everything else to standard error: progress, and
-// at the end lines that begin with "error:" and "hint:". docs/operations.md has the exit statuses.
+// at the end lines that begin with "error:" and "hint:". exit.go has the one table of exit statuses.
 package main
 
 import (
