@@ -33,7 +33,7 @@ func campaign(t *testing.T, count int, one func(t *testing.T, rng *rand.Rand) er
 	}
 	torture := os.Getenv("PERMANODE_TORTURE") != ""
 	end := time.Now().Add(10 * time.Second)
-	if testing.Short() {
+	if testing.Short() || storagetest.BulkCones < 100_000 { // the race detector
 		end = time.Now().Add(time.Second)
 	}
 	n := 0
@@ -380,25 +380,25 @@ func goesOn(j *job, left acked, failed error) error {
 	return matches(j.db, left)
 }
 
-func TestWriteFails(t *testing.T) { faultRow(t, func(k kind) bool { return k == opWrite }, false) }
+func TestFaultWrite(t *testing.T) { faultRow(t, func(k kind) bool { return k == opWrite }, false) }
 
-func TestWriteFailsButPersists(t *testing.T) {
+func TestFaultWritePersists(t *testing.T) {
 	faultRow(t, func(k kind) bool { return k == opWrite }, true)
 }
 
-func TestSyncFails(t *testing.T) { faultRow(t, func(k kind) bool { return k == opSync }, false) }
+func TestFaultSync(t *testing.T) { faultRow(t, func(k kind) bool { return k == opSync }, false) }
 
-func TestSyncFailsButPersists(t *testing.T) {
+func TestFaultSyncPersists(t *testing.T) {
 	faultRow(t, func(k kind) bool { return k == opSync }, true)
 }
 
-func TestDirectoryFails(t *testing.T) { faultRow(t, func(k kind) bool { return k == opDir }, false) }
+func TestFaultDirectory(t *testing.T) { faultRow(t, func(k kind) bool { return k == opDir }, false) }
 
-func TestDirectoryFailsButPersists(t *testing.T) {
+func TestFaultDirectoryPersists(t *testing.T) {
 	faultRow(t, func(k kind) bool { return k == opDir }, true)
 }
 
-func TestReadFails(t *testing.T) { faultRow(t, func(k kind) bool { return k == opRead }, false) }
+func TestFaultRead(t *testing.T) { faultRow(t, func(k kind) bool { return k == opRead }, false) }
 
 func TestDiskFull(t *testing.T) {
 	pebblestore.SmallChunks(t)
