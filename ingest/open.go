@@ -37,7 +37,7 @@ func (c *Collector) prepareSpan(ctx context.Context) error {
 		return nil
 	}
 	if len(sums) > 0 {
-		return c.openSnapshot(ctx)
+		return c.openSnapshot(ctx, sums)
 	}
 	return nil
 }
@@ -74,42 +74,9 @@ func snapshotSums(trust ledger.Trust, paths []string) ([]string, error) {
 	return sums, nil
 }
 
-// OpenSnapshot opens a span of store's network at a snapshot: a full file, then at most one delta file, whose
-// SHA-256 the trust file names. A network that has spans already gets another one, behind them: an operator's act.
-// Errors wrap ErrConfig where the files are not the ones that are trusted.
-func OpenSnapshot(ctx context.Context, store storage.Writer, codec ledger.Codec, trust ledger.Trust, paths ...string) (storage.Span, error) {
-	return openSnapshot(ctx, store, codec, trust, paths, 0)
-}
-
-// openSnapshot refuses a span that begins before unit start.
-func openSnapshot(ctx context.Context, store storage.Writer, codec ledger.Codec, trust ledger.Trust, paths []string, start uint64) (storage.Span, error) {
-	sums, err := snapshotSums(trust, paths)
-	if err != nil {
-		return storage.Span{}, err
-	}
-	files := make([]io.ReadSeeker, 0, len(paths))
-	for _, path := range paths {
-		f, err := os.Open(path)
-		if err != nil {
-			return storage.Span{}, err
-		}
-		defer f.Close() // read only: its error tells nothing
-		files = append(files, f)
-	}
-	snap, err := codec.Snapshot(trust, files...)
-	if err != nil {
-		return storage.Span{}, fmt.Errorf("snapshot %s: %w", paths[0], err)
-	}
-	if start > snap.Seq+1 {
-		return storage.Span{}, fmt.Errorf("%w: start %d lies behind unit %d, the first one after the snapshot; leave start out or take a later snapshot",
-			ErrConfig, start, snap.Seq+1)
-	}
-	sp := storage.Span{Lo: snap.Seq + 1, Hi: snap.Seq, Held: true, Snapshot: sums, PrevID: snap.Unit, PrevTime: snap.TimeMs}
-	return sp, store.Open(ctx, sp, snap.Changes)
-}
-
-func (c *Collector) openSnapshot(ctx context.Context) error {
-	sp, err := openSnapshot(ctx, c.store, c.codec, c.cfg.Trust, c.cfg.Snapshot, c.cfg.Start)
+// openSnapshot begins the span of an empty network at its snapshot.
+func (c *Collector) openSnapshot(ctx context.Context, sums []string) error {
+	sp, err := c.openFiles(ctx, sums)
 	if err != nil {
 		return fmt.Errorf("open %s at its snapshot: %w", c.name, err)
 	}
@@ -121,6 +88,28 @@ func (c *Collector) openSnapshot(ctx context.Context) error {
 		})
 	}
 	return nil
+}
+
+func (c *Collector) openFiles(ctx context.Context, sums []string) (storage.Span, error) {
+	files := make([]io.ReadSeeker, 0, len(c.cfg.Snapshot))
+	for _, path := range c.cfg.Snapshot {
+		f, err := os.Open(path)
+		if err != nil {
+			return storage.Span{}, err
+		}
+		defer f.Close() // read only: its error tells nothing
+		files = append(files, f)
+	}
+	snap, err := c.codec.Snapshot(c.cfg.Trust, files...)
+	if err != nil {
+		return storage.Span{}, fmt.Errorf("snapshot %s: %w", c.cfg.Snapshot[0], err)
+	}
+	if c.cfg.Start > snap.Seq+1 {
+		return storage.Span{}, fmt.Errorf("%w: start %d lies behind unit %d, the first one after the snapshot; leave start out or take a later snapshot",
+			ErrConfig, c.cfg.Start, snap.Seq+1)
+	}
+	sp := storage.Span{Lo: snap.Seq + 1, Hi: snap.Seq, Held: true, Snapshot: sums, PrevID: snap.Unit, PrevTime: snap.TimeMs}
+	return sp, c.store.Open(ctx, sp, snap.Changes)
 }
 
 // beginByClaims says where a span without a ledger begins. It is durable with the first commit.

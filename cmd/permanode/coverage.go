@@ -33,6 +33,7 @@ records and bytes are held. --json: network, era, ranges[{from,to}], gaps[{from,
 		},
 	}
 	d.add(c, true)
+	c.AddCommand(p.coverageDecideCommand())
 	return c
 }
 

@@ -46,7 +46,7 @@ func (p *program) trustCommand() *cobra.Command {
 
 const trustInitHelp = `Writes a trust file: the network's identity, its parameters and the keys that sign its units.
 
-From a recording folder it takes what network.json says, and the SHA-256 of the snapshot in it. From a node it takes
+From a trust file, or a built-in one, it takes everything, to add the snapshots that --snapshot names. From a recording folder it takes what network.json says, and the SHA-256 of the snapshot in it. From a node it takes
 the signers of its oldest and newest unit, because such a node lists no keys: those are what the node says, so compare
 them with the operator's before you rely on them. With --snapshot the file also names the snapshot that may open a span.`
 
@@ -55,7 +55,7 @@ func (p *program) trustInitCommand() *cobra.Command {
 	var snapshot []string
 	force := false
 	c := &cobra.Command{
-		Use: "init --from SOURCE -o FILE", Short: "Write a trust file from a recording folder or a node", Long: trustInitHelp, Args: noArgs,
+		Use: "init --from SOURCE -o FILE", Short: "Write a trust file from a recording folder, a node, or another trust file", Long: trustInitHelp, Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			switch {
 			case from == "":
@@ -72,7 +72,7 @@ func (p *program) trustInitCommand() *cobra.Command {
 			return p.writeNew(out, raw, force)
 		},
 	}
-	c.Flags().StringVar(&from, "from", "", "recording folder, or a node's address")
+	c.Flags().StringVar(&from, "from", "", "recording folder, a node's address, a trust file, or a built-in one")
 	c.Flags().StringVarP(&out, "out", "o", "", "file to write")
 	c.Flags().StringArrayVar(&snapshot, "snapshot", nil, "snapshot file that may open a span; a second one is its delta")
 	c.Flags().BoolVar(&force, "force", false, "replace the file if it is there")
@@ -80,6 +80,9 @@ func (p *program) trustInitCommand() *cobra.Command {
 }
 
 func (p *program) makeTrust(ctx context.Context, from string, snapshot []string) (raw []byte, err error) {
+	if t, err := readTrust(from); err == nil {
+		return trustFromTrust(t, snapshot)
+	}
 	s, err := openSource(from, stardust.Codec{})
 	if err != nil {
 		return nil, err
@@ -105,6 +108,22 @@ func (p *program) makeTrust(ctx context.Context, from string, snapshot []string)
 		return trustFromRecording(from, s.folder.Parameters(), sums)
 	}
 	return p.trustFromNode(ctx, s.node, sums)
+}
+
+// trustFromTrust is t with other snapshots.
+func trustFromTrust(t ledger.Trust, snapshot []string) ([]byte, error) {
+	sums, err := hashFiles(snapshot)
+	if err != nil {
+		return nil, err
+	}
+	rules, ok := t.Rules.(*stardust.Rules)
+	if !ok {
+		return nil, usagef("write its snapshot by hand: docs/trust.md", "a trust file of the era %s cannot be changed by this command", t.Era)
+	}
+	parameters := rules.Parameters()
+	return stardust.NewTrust(stardust.TrustSpec{
+		Parameters: stardust.AppendParameters(nil, &parameters), KeyCount: rules.KeyCount, Keys: rules.Keys, Snapshot: sums,
+	})
 }
 
 // trustFromRecording makes a trust file of what a recording says of its network.
