@@ -24,7 +24,7 @@ type DB struct {
 	opts     Options
 	gate     *gate
 	lock     *pebble.Lock
-	db       *pebble.DB
+	db       *pebble.DB // nil where a damaged store cannot be opened at all
 	pressure pressure
 	known    map[string]fileSum  // tables that SUMS named and that were compared; set by open alone
 	faults   []storage.FileFault // what differs from SUMS; set by open alone
@@ -316,6 +316,9 @@ func (d *DB) stopPebble() error {
 		_ = s.Close()
 	}
 	d.gate.release() // Close waits for makers of tables
+	if d.db == nil {
+		return nil
+	}
 	err := d.db.Close()
 	if stop := d.stopError(); stop != nil {
 		return stop // what Pebble says of it is noise

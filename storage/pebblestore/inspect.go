@@ -285,9 +285,13 @@ const maxHits = 1000
 // tableDamage reads all rows between a table's first and last.
 func (d *DB) tableDamage(ctx context.Context, name string) (hit []string, err error) {
 	d.mu.Lock()
-	if d.closed {
+	if d.closed || d.db == nil {
+		closed := d.closed
 		d.mu.Unlock()
-		return nil, errClosed
+		if closed {
+			return nil, errClosed
+		}
+		return []string{"which rows is unknown: the store cannot be opened"}, nil
 	}
 	d.users++
 	d.mu.Unlock()

@@ -79,7 +79,11 @@ func open(dir string, opts Options) (_ *DB, err error) {
 		return nil, err
 	}
 	if err := d.checkPresent(); err != nil {
-		return nil, err
+		if !opts.Damaged || !errors.Is(err, storage.ErrCorrupt) {
+			return nil, err
+		}
+		d.faults = append(d.faults, storage.FileFault{Name: ".", Why: err.Error()})
+		return d, nil
 	}
 	if want != nil && !opts.ReadOnly {
 		if err := removeSums(opts.FS, dir); err != nil {
@@ -87,7 +91,11 @@ func open(dir string, opts Options) (_ *DB, err error) {
 		}
 	}
 	if err := d.start(); err != nil {
-		return nil, err
+		if !opts.Damaged || !errors.Is(err, storage.ErrCorrupt) {
+			return nil, err
+		}
+		d.faults = append(d.faults, storage.FileFault{Name: ".", Why: "nothing can be read: " + err.Error()})
+		return d, nil
 	}
 	if err := d.load(want); err != nil {
 		if !opts.Damaged || !errors.Is(err, storage.ErrCorrupt) {
@@ -98,8 +106,8 @@ func open(dir string, opts Options) (_ *DB, err error) {
 	return d, nil
 }
 
-// Inspect opens a store for a check: read-only, and as far as it can be read although files are damaged. A
-// directory that was not stopped cleanly is recovered first, as any opening does, and stopped cleanly.
+// Inspect opens a store for a check: read-only, and as far as it can be read although files are damaged; at
+// worst it holds no network and says so in Damage. A directory that was not stopped cleanly is recovered first, as any opening does, and stopped cleanly.
 func Inspect(dir string, opts Options) (*DB, error) {
 	fs := opts.FS
 	if fs == nil {
@@ -211,11 +219,14 @@ func (d *DB) start() error {
 	po := d.pebbleOptions(cache)
 	db, err := openPebble(d.dir, po)
 	if err != nil {
-		if pebble.IsCorruptionError(err) || d.opts.Damaged {
+		if pebble.IsCorruptionError(err) || d.opts.Damaged && !errors.Is(err, os.ErrPermission) {
 			err = corruptFile(d.dir, err)
 		}
 		if stop := d.gate.err(); stop != nil {
 			err = stop // what Pebble says follows from it
+		}
+		if d.opts.Damaged {
+			return err
 		}
 		return errors.Join(d.faultError(), err)
 	}

@@ -307,3 +307,34 @@ func TestNoCodec(t *testing.T) {
 		t.Errorf("networks: %v, %v", nets, err)
 	}
 }
+
+// Files that others keep below the directory keep nobody out; a check names what changed in them.
+func TestFilesOfOthers(t *testing.T) {
+	dir := t.TempDir()
+	other := filepath.Join(dir, "quarantine", "toy", "5.reason.json")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(other), 0o700), os.WriteFile(other, []byte("{}"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	filled(t, dir, 5)
+	if err := os.WriteFile(other, []byte("[]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	db, err := pebblestore.Inspect(dir, pebblestore.Options{Codec: storagetest.Codecs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for f, err := range db.Damage(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, f.Name)
+	}
+	if !slices.Equal(names, []string{"quarantine/toy/5.reason.json"}) {
+		t.Errorf("damage: %v", names)
+	}
+	if err := errors.Join(db.Close(), os.Remove(other)); err != nil {
+		t.Fatal(err)
+	}
+	filled(t, dir, 5)
+}
