@@ -115,7 +115,8 @@ func (r *run) gatherAll(ctx context.Context, at position, target uint64, out cha
 		if !send(ctx, out, cone) {
 			return ctx.Err()
 		}
-		at.prev, at.snap = &cone.unit, nil
+		u := cone.unit // a pointer into the cone would hold it, and through it all before
+		at.prev, at.snap = &u, nil
 	}
 	return nil
 }
