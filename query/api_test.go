@@ -237,6 +237,14 @@ func TestPlacesOverNetworks(t *testing.T) {
 	}
 }
 
+// A record that two readings of an identifier find is one place, and the total says that it is no exact number.
+func TestTwoReadingsOnePlace(t *testing.T) {
+	v := get(t, api(sample()), "/v1/records/"+idOf(8, 3)).json(t)
+	if total := v["total"].(map[string]any); len(v["items"].([]any)) != 1 || total["relation"] != "upper_bound" || total["value"] != 2.0 {
+		t.Errorf("%v", v)
+	}
+}
+
 // The catalogue of bad input: each is a 4xx problem with a stable type, quickly, and shows nothing raw.
 func TestBadInput(t *testing.T) {
 	h := api(sample())

@@ -187,6 +187,9 @@ func (m *memory) postings(net ledger.NetID, key ledger.Key) (all []storage.Found
 		}
 		for _, r := range c.Records {
 			f, _ := toy{}.Facts(&r, ledger.Trust{})
+			if key.Kind == ledger.KeyTransaction && r.ID.Key() == key.Val && r.Ord.Pos == 3 { // found by two readings
+				all = append(all, storage.Found{Key: key, Ord: r.Ord, Role: ledger.RoleMention})
+			}
 			if key.Kind == ledger.KeyRecord && r.ID.Key() == key.Val || key.Kind == ledger.KeyAddress && slices.Contains(f.Addresses, key.Val) {
 				all = append(all, storage.Found{Key: key, Ord: r.Ord, Role: ledger.RoleMention | ledger.RoleReceive})
 			}

@@ -112,8 +112,8 @@ func (a *Archive) Find(ctx context.Context, networks []Network, text, cursor str
 	if err != nil {
 		return Found{}, err
 	}
-	var out Found
-	readings, matched := 0, 0
+	out := Found{Exact: true}
+	readings := 0
 	for _, n := range networks {
 		e, err := a.Extent(ctx, n)
 		if err != nil {
@@ -125,6 +125,7 @@ func (a *Archive) Find(ctx context.Context, networks []Network, text, cursor str
 			return Found{}, err
 		}
 		readings += len(keys)
+		matched := 0
 		for _, key := range keys {
 			count, err := a.store.Count(ctx, n.ID, key, 0, ledger.MaxSeq)
 			if err != nil {
@@ -135,6 +136,7 @@ func (a *Archive) Find(ctx context.Context, networks []Network, text, cursor str
 			}
 			out.Total += count
 		}
+		out.Exact = out.Exact && matched < 2
 		if len(out.Hits) <= limit && n.Name >= at.network {
 			hits, err := a.hits(ctx, n, keys, at.from(n.Name), limit+1-len(out.Hits))
 			if err != nil {
@@ -143,7 +145,6 @@ func (a *Archive) Find(ctx context.Context, networks []Network, text, cursor str
 			out.Hits = append(out.Hits, hits...)
 		}
 	}
-	out.Exact = matched <= len(networks)
 	switch {
 	case readings == 0 && len(networks) > 0:
 		return out, fmt.Errorf("%s: %w of %s", quote(text), ErrNotID, networkNames(networks))
