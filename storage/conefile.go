@@ -255,16 +255,15 @@ func (c *ConeReader) frame() (kind byte, body []byte, err error) {
 	if n > maxFrame {
 		return 0, nil, c.bad(c.off, fmt.Sprintf("a frame of %d bytes is larger than the format allows (%d)", n, maxFrame))
 	}
-	var buf bytes.Buffer
-	buf.Grow(int(min(n+4, 64<<10)))
-	if _, err := io.CopyN(&buf, c.r, n+4); isEnd(err) {
+	all, err := readFrame(c.r, n+4)
+	if isEnd(err) {
 		return 0, nil, c.bad(c.off, "the file ends inside this frame; it was cut or its writer did not finish")
 	} else if err != nil {
 		return 0, nil, err
 	}
-	body = buf.Bytes()[:n:n]
+	body = all[:n:n]
 	crc := crc32.Update(crc32.Checksum(head[:], castagnoli), castagnoli, body)
-	if crc != binary.BigEndian.Uint32(buf.Bytes()[n:]) {
+	if crc != binary.BigEndian.Uint32(all[n:]) {
 		return 0, nil, c.bad(c.off, "the checksum of this frame differs: the file is damaged")
 	}
 	c.off += 5 + n + 4
@@ -273,6 +272,18 @@ func (c *ConeReader) frame() (kind byte, body []byte, err error) {
 		c.seal.Write(body)
 	}
 	return head[0], body, nil
+}
+
+// readFrame reads n bytes: small frames, which nearly all are, into just as much memory.
+func readFrame(r io.Reader, n int64) ([]byte, error) {
+	if n <= 64<<10 {
+		b := make([]byte, n)
+		_, err := io.ReadFull(r, b)
+		return b, err
+	}
+	var buf bytes.Buffer
+	_, err := io.CopyN(&buf, r, n)
+	return buf.Bytes(), err
 }
 
 func (c *ConeReader) bad(at int64, why string) error {
