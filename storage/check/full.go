@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"permanode/internal/ranges"
 	"permanode/ledger"
 	"permanode/storage"
 )
@@ -20,6 +21,7 @@ type sums struct {
 	rows         int64
 	failed       bool // a unit could not be proven
 	damaged      bool // postings could not be read
+	unread       ranges.Set
 }
 
 // units checks all units, in windows on several workers, and compares the other tables with what they
@@ -55,7 +57,7 @@ func (k *netCheck) units(ctx context.Context) error {
 	}
 	if bad := want.posts.differing(&have.posts); len(bad) > 0 {
 		k.progress(k.total, k.total, "postings")
-		if err := k.listPostings(ctx, bad, &want.posts, have); err != nil {
+		if err := k.listPostings(ctx, bad, want, have); err != nil {
 			return err
 		}
 	}
@@ -107,6 +109,9 @@ func (k *netCheck) windows(ctx context.Context, want *sums) error {
 			want.state.Merge(w.state)
 			want.rows += w.rows
 			want.failed = want.failed || w.failed
+			for _, r := range w.unread.Ranges() {
+				want.unread.Add(r.Lo, r.Hi)
+			}
 			units += w.hi - w.lo + 1
 			k.done(w)
 			k.progress(units, k.total, "")
@@ -212,14 +217,14 @@ const maxGathered = 1 << 20
 
 // listPostings compares the postings of the buckets that differ one by one, as many buckets at a time as
 // memory allows.
-func (k *netCheck) listPostings(ctx context.Context, bad []int, want *tally, have *sums) error {
+func (k *netCheck) listPostings(ctx context.Context, bad []int, want, have *sums) error {
 	for len(bad) > 0 {
-		n, rows := 1, want.n[bad[0]]
-		for n < len(bad) && rows+want.n[bad[n]] <= maxGathered {
-			rows += want.n[bad[n]]
+		n, rows := 1, want.posts.n[bad[0]]
+		for n < len(bad) && rows+want.posts.n[bad[n]] <= maxGathered {
+			rows += want.posts.n[bad[n]]
 			n++
 		}
-		if err := k.comparePostings(ctx, bad[:n], have); err != nil {
+		if err := k.comparePostings(ctx, bad[:n], want, have); err != nil {
 			return err
 		}
 		bad = bad[n:]
@@ -235,7 +240,7 @@ type place struct {
 // orUnreadable is added where rows could not be read.
 var orUnreadable = map[bool]string{true: ", or one of those that cannot be read"}
 
-func (k *netCheck) comparePostings(ctx context.Context, part []int, have *sums) error {
+func (k *netCheck) comparePostings(ctx context.Context, part []int, sum, have *sums) error {
 	want := map[place]ledger.Posting{}
 	add := func(p ledger.Posting, o ledger.Ord) {
 		if slices.Contains(part, bucketOf(p.Key)) {
@@ -265,11 +270,14 @@ func (k *netCheck) comparePostings(ctx context.Context, part []int, have *sums) 
 		p, ok := want[at]
 		delete(want, at)
 		switch {
+		case !ok && sum.unread.Has(f.Ord.Seq): // its unit could not be read: nobody can say
 		case !ok:
 			k.add(Finding{Network: k.n.Name, What: "posting", Seq: f.Ord.Seq, Key: postingName(f.Key, f.Ord), Why: "no record gives it"})
 		case p.Role != f.Role || !p.Value.Equal(f.Value):
-			k.add(Finding{Network: k.n.Name, What: "posting", Seq: f.Ord.Seq, Key: postingName(f.Key, f.Ord),
-				Why: fmt.Sprintf("its row says role %d, value %s; the record gives role %d, value %s", f.Role, f.Value, p.Role, p.Value)})
+			k.add(Finding{
+				Network: k.n.Name, What: "posting", Seq: f.Ord.Seq, Key: postingName(f.Key, f.Ord),
+				Why: fmt.Sprintf("its row says role %d, value %s; the record gives role %d, value %s", f.Role, f.Value, p.Role, p.Value),
+			})
 		}
 	}
 	for at := range want {

@@ -1,13 +1,13 @@
 package check
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 
+	"permanode/internal/ranges"
 	"permanode/ledger"
 	"permanode/storage"
 )
@@ -35,7 +35,8 @@ type window struct {
 	bytes   uint64
 	signed  uint64
 	proven  uint64
-	failed  bool // a unit could not be proven: what it changed is not known
+	failed  bool       // a unit could not be proven: what it changed is not known
+	unread  ranges.Set // units of which not all could be read
 	posts   tally
 	times   tally
 	state   storage.StateSum  // new rows minus old rows
@@ -217,6 +218,7 @@ func (w *window) group(ctx context.Context, g *group) error {
 // unreadable lists what of a unit cannot be read.
 func (w *window) unreadable(ctx context.Context, seq uint64, first error) error {
 	w.failed, w.prev = true, nil
+	w.unread.Add(seq, seq)
 	w.forget()
 	if err := w.fault(ctx, "unit", seq, first); err != nil {
 		return err
@@ -506,59 +508,6 @@ func claimed(c *ledger.Cone) *ledger.NodeClaims {
 		n.Records[r.ID] = ledger.Claimed{Referenced: c.Unit.Seq, State: r.State, Reason: r.Reason}
 	}
 	return n
-}
-
-// compare reports where stored rows differ from what was proven.
-func (w *window) compare(stored, proven *ledger.Cone) {
-	seq := stored.Unit.Seq
-	differ := func(what string, o ledger.Ord, why string) {
-		w.add(Finding{Network: w.n.Name, What: what, Seq: seq, Key: o.String(), Why: why})
-	}
-	at := ledger.Ord{Seq: seq, Pos: ledger.UnitPos}
-	if !sameUnit(stored.Unit, proven.Unit) {
-		differ("unit", at, "the unit's row says otherwise than its signed bytes")
-	}
-	if !sameMoves(stored.Moves, proven.Moves) || !samePosts(stored.Posts, proven.Posts) {
-		differ("unit", at, "the unit's own moves or postings are not those that its bytes give")
-	}
-	for i := range proven.Records {
-		if why := recordDiffers(&stored.Records[i], &proven.Records[i]); why != "" {
-			differ("record", proven.Records[i].Ord, why)
-		}
-	}
-}
-
-// sameUnit compares what the row states: header and auth are where it came from.
-func sameUnit(a, b ledger.Unit) bool {
-	return a.Seq == b.Seq && a.ID == b.ID && a.Prev == b.Prev && a.TimeMs == b.TimeMs && bytes.Equal(a.Header, b.Header) && bytes.Equal(a.Auth, b.Auth)
-}
-
-func recordDiffers(a, b *ledger.Record) string {
-	switch {
-	case a.ID != b.ID:
-		return fmt.Sprintf("record %s stands here, the era's order has %s", a.ID, b.ID)
-	case a.State != b.State || a.Reason != b.Reason:
-		return fmt.Sprintf("its row says %s, reason %d; it is %s, reason %d", a.State, a.Reason, b.State, b.Reason)
-	case a.Kind != b.Kind || a.Basis != b.Basis || a.Self != b.Self || a.Ord != b.Ord:
-		return fmt.Sprintf("its row says kind %d, basis %s; it is kind %d, basis %s", a.Kind, a.Basis, b.Kind, b.Basis)
-	case !sameMoves(a.Moves, b.Moves):
-		return "its moves are not those that its bytes give"
-	case !samePosts(a.Posts, b.Posts):
-		return "its postings are not those that its bytes give"
-	}
-	return ""
-}
-
-func sameMoves(a, b []ledger.Move) bool {
-	return slices.EqualFunc(a, b, func(x, y ledger.Move) bool {
-		return x.Owner == y.Owner && x.Asset == y.Asset && x.Output == y.Output && x.Amount.Equal(y.Amount)
-	})
-}
-
-func samePosts(a, b []ledger.Posting) bool {
-	return slices.EqualFunc(a, b, func(x, y ledger.Posting) bool {
-		return x.Key == y.Key && x.Role == y.Role && x.Value.Equal(y.Value)
-	})
 }
 
 func (w *window) manifest(ctx context.Context, c *ledger.Cone) error {

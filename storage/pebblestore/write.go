@@ -61,8 +61,8 @@ func (d *DB) network(net ledger.NetID) *network {
 // claim finds a network by its name and makes the caller its one writer. A network that is new gets the
 // next number, and is not yet in d.nets.
 func (d *DB) claim(n ledger.Network) (ledger.Network, error) {
-	if !validName(n.Name) {
-		return n, fmt.Errorf("the name %q is not 1 to 64 of a-z, 0-9 and -", n.Name)
+	if !ledger.ValidName(n.Name) {
+		return n, fmt.Errorf("the name %q is not 1 to 64 letters, digits, '.', '_' and '-', a letter or digit first", n.Name)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -92,14 +92,6 @@ func (d *DB) claim(n ledger.Network) (ledger.Network, error) {
 	d.writing[next] = true
 	n.ID = next
 	return n, nil
-}
-
-func validName(s string) bool {
-	ok := len(s) > 0 && len(s) <= 64
-	for _, c := range []byte(s) {
-		ok = ok && (c == '-' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z')
-	}
-	return ok
 }
 
 func (d *DB) unclaim(net ledger.NetID) {

@@ -1,0 +1,62 @@
+package check
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"permanode/ledger"
+)
+
+// compare reports where stored rows differ from what was proven.
+func (w *window) compare(stored, proven *ledger.Cone) {
+	seq := stored.Unit.Seq
+	differ := func(what string, o ledger.Ord, why string) {
+		w.add(Finding{Network: w.n.Name, What: what, Seq: seq, Key: o.String(), Why: why})
+	}
+	at := ledger.Ord{Seq: seq, Pos: ledger.UnitPos}
+	if !sameUnit(stored.Unit, proven.Unit) {
+		differ("unit", at, "the unit's row says otherwise than its signed bytes")
+	}
+	if !sameMoves(stored.Moves, proven.Moves) || !samePosts(stored.Posts, proven.Posts) {
+		differ("unit", at, "the unit's own moves or postings are not those that its bytes give")
+	}
+	for i := range proven.Records {
+		if why := recordDiffers(&stored.Records[i], &proven.Records[i]); why != "" {
+			differ("record", proven.Records[i].Ord, why)
+		}
+	}
+}
+
+// sameUnit compares what the row states: header and auth are where it came from.
+func sameUnit(a, b ledger.Unit) bool {
+	return a.Seq == b.Seq && a.ID == b.ID && a.Prev == b.Prev && a.TimeMs == b.TimeMs && bytes.Equal(a.Header, b.Header) && bytes.Equal(a.Auth, b.Auth)
+}
+
+func recordDiffers(a, b *ledger.Record) string {
+	switch {
+	case a.ID != b.ID:
+		return fmt.Sprintf("record %s stands here, the era's order has %s", a.ID, b.ID)
+	case a.State != b.State || a.Reason != b.Reason:
+		return fmt.Sprintf("its row says %s, reason %d; it is %s, reason %d", a.State, a.Reason, b.State, b.Reason)
+	case a.Kind != b.Kind || a.Basis != b.Basis || a.Self != b.Self || a.Ord != b.Ord:
+		return fmt.Sprintf("its row says kind %d, basis %s; it is kind %d, basis %s", a.Kind, a.Basis, b.Kind, b.Basis)
+	case !sameMoves(a.Moves, b.Moves):
+		return "its moves are not those that its bytes give"
+	case !samePosts(a.Posts, b.Posts):
+		return "its postings are not those that its bytes give"
+	}
+	return ""
+}
+
+func sameMoves(a, b []ledger.Move) bool {
+	return slices.EqualFunc(a, b, func(x, y ledger.Move) bool {
+		return x.Owner == y.Owner && x.Asset == y.Asset && x.Output == y.Output && x.Amount.Equal(y.Amount)
+	})
+}
+
+func samePosts(a, b []ledger.Posting) bool {
+	return slices.EqualFunc(a, b, func(x, y ledger.Posting) bool {
+		return x.Key == y.Key && x.Role == y.Role && x.Value.Equal(y.Value)
+	})
+}
