@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"strings"
 
 	"permanode/ledger"
 )
@@ -57,13 +58,14 @@ func appendPostingKey(dst []byte, net ledger.NetID, k ledger.Key, o ledger.Ord) 
 // appendEscaped writes 00 as 00 ff. The end of a key is 00 followed by something below ff: no ordinal
 // begins with ff, so end and escape cannot be confused, and the order of keys is kept.
 func appendEscaped(dst []byte, val string) []byte {
-	for i := 0; i < len(val); i++ {
-		dst = append(dst, val[i])
-		if val[i] == 0 {
-			dst = append(dst, 0xff)
+	for {
+		i := strings.IndexByte(val, 0)
+		if i < 0 {
+			return append(dst, val...)
 		}
+		dst = append(append(dst, val[:i]...), 0, 0xff)
+		val = val[i+1:]
 	}
-	return dst
 }
 
 // splitPosting reads a posting's key behind "P net": kind, key, ordinal.

@@ -306,10 +306,16 @@ func (r *reader) posts() (out []ledger.Posting) {
 		return nil
 	}
 	out = make([]ledger.Posting, 0, min(n, 1024))
+	all, size := string(r.b), len(r.b) // one string for all keys
 	for range n {
 		var p ledger.Posting
 		p.Key.Kind, p.Role = ledger.KeyKind(r.byte()), ledger.Role(r.byte())
-		p.Key.Val, p.Value = r.string(), r.amount()
+		key := r.bytes()
+		if r.err != nil {
+			return nil
+		}
+		end := size - len(r.b)
+		p.Key.Val, p.Value = all[end-len(key):end], r.amount()
 		out = append(out, p)
 	}
 	return out
