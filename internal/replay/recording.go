@@ -2,6 +2,7 @@ package replay
 
 import (
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/binary"
@@ -9,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"maps"
@@ -16,6 +18,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/crypto/blake2b"
+	"permanode/ledger"
+	"permanode/ledger/merkle"
 )
 
 const (
@@ -23,6 +29,7 @@ const (
 	Raw = "application/vnd.iota.serializer-v1"
 
 	parametersFile = "network.json"
+	snapshotFile   = "genesis_snapshot.bin"
 	restFile       = "rest.jsonl.gz"
 	unitPath       = "/api/core/v2/milestones/by-index/"
 	blockPath      = "/api/core/v2/blocks/"
@@ -79,7 +86,7 @@ func OpenRecording(fsys fs.FS) (*Recording, error) {
 		r.First = seqs[0]
 	}
 	if r.Last == 0 {
-		if r.Last, err = r.lastWhole(seqs); err != nil {
+		if r.Last, err = r.lastWhole(seqs, entryPoints(fsys)); err != nil {
 			return nil, errors.Join(err, r.Close())
 		}
 	}
@@ -299,49 +306,109 @@ func parents(raw []byte, off int) (ids [][32]byte) {
 	return ids
 }
 
-// lastWhole returns the newest unit whose cone is all there: walking its parents meets no record
-// that is missing here and was not missing from the first unit on (what lies before the recording is
-// missing from everywhere).
-func (r *Recording) lastWhole(seqs []uint64) (last uint64, err error) {
-	seen := map[[32]byte]struct{}{}
+// lastWhole returns the newest unit whose cone is all there: the root over what its parents lead to, in
+// white-flag order, is the one that the unit signs. Records that are not here are taken for confirmed earlier, which
+// those before the recording are, and so are the entry points in seen; the root tells when one is not.
+func (r *Recording) lastWhole(seqs []uint64, seen map[[32]byte]struct{}) (last uint64, err error) {
 	for i, seq := range seqs {
-		raw, err := r.read(r.units[seq], 0)
+		raw, err := r.read(r.units[seq], unitParentsOffset+1+32*(maxParents+1))
 		if err != nil {
 			return 0, err
 		}
-		whole, err := r.walk(parents(raw, unitParentsOffset), seen)
+		tips := parents(raw, unitParentsOffset)
+		taken, err := r.walk(tips, seen)
 		if err != nil {
 			return 0, err
 		}
-		if whole || i == 0 {
+		root := unitParentsOffset + 1 + 32*len(tips)
+		if i == 0 || len(raw) >= root+32 && bytes.Equal(raw[root:root+32], merkle.Root(newBLAKE2b, taken)) {
 			last = seq
 		}
 	}
 	return last, nil
 }
 
-// walk adds everything below ids to seen and reports whether all of what is new is recorded.
-func (r *Recording) walk(ids [][32]byte, seen map[[32]byte]struct{}) (whole bool, err error) {
-	whole = true
-	for len(ids) > 0 {
-		id := ids[len(ids)-1]
-		ids = ids[:len(ids)-1]
-		if _, ok := seen[id]; ok {
-			continue
+// entryPoints returns the solid entry points at the end of the folder's own snapshot, none where it has none that
+// reads: they only help to tell what is whole.
+func entryPoints(fsys fs.FS) map[[32]byte]struct{} {
+	const fixed = 90 // bytes of the header of a full file up to the length of its parameters
+	ids := map[[32]byte]struct{}{}
+	f, err := fsys.Open(snapshotFile)
+	if err != nil {
+		return ids
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return ids
+	}
+	in := bufio.NewReader(f)
+	head := make([]byte, fixed+2)
+	if _, err := io.ReadFull(in, head); err != nil {
+		return ids
+	}
+	counts := make([]byte, int(binary.LittleEndian.Uint16(head[fixed:]))+8+4+2) // parameters, outputs, differences, entry points
+	if _, err := io.ReadFull(in, counts); err != nil {
+		return ids
+	}
+	n := int64(binary.LittleEndian.Uint16(counts[len(counts)-2:]))
+	if _, err := io.CopyN(io.Discard, in, info.Size()-int64(len(head)+len(counts))-32*n); err != nil {
+		return ids
+	}
+	for range n {
+		var id [32]byte
+		if _, err := io.ReadFull(in, id[:]); err != nil {
+			break
 		}
-		seen[id] = struct{}{}
+		ids[id] = struct{}{}
+	}
+	return ids
+}
+
+func newBLAKE2b() hash.Hash {
+	h, _ := blake2b.New256(nil) // fails for a key only
+	return h
+}
+
+// walk returns what tips lead to and was not seen, in white-flag order, and adds it to seen.
+func (r *Recording) walk(tips [][32]byte, seen map[[32]byte]struct{}) (taken []ledger.ID, err error) {
+	type visit struct {
+		id    [32]byte
+		below [][32]byte // parents not yet looked at
+	}
+	var stack []visit
+	open := func(id [32]byte) error {
 		p, ok := r.blocks[id]
-		if !ok {
-			whole = false
-			continue
+		if _, known := seen[id]; known || !ok {
+			return nil
 		}
 		raw, err := r.read(p, 2+32*maxParents)
 		if err != nil {
-			return false, err
+			return err
 		}
-		ids = append(ids, parents(raw, 1)...)
+		seen[id] = struct{}{} // a parent cannot lead back here: ids are hashes
+		stack = append(stack, visit{id, parents(raw, 1)})
+		return nil
 	}
-	return whole, nil
+	for _, tip := range tips {
+		if err := open(tip); err != nil {
+			return nil, err
+		}
+		for len(stack) > 0 {
+			top := &stack[len(stack)-1]
+			if len(top.below) == 0 {
+				taken = append(taken, ledger.NewID(top.id[:]))
+				stack = stack[:len(stack)-1]
+				continue
+			}
+			next := top.below[0]
+			top.below = top.below[1:]
+			if err := open(next); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return taken, nil
 }
 
 // unitTime returns the signed time of a unit in seconds, and unitID its id as the next unit names it.
