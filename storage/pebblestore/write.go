@@ -348,12 +348,16 @@ func (b *batch) flush(o *pebble.WriteOptions) error {
 	return b.w.d.apply(p, o)
 }
 
-// full flushes a full batch, unsynced.
+// full flushes a full batch, unsynced, and waits until Pebble has caught up. It waits whatever the caller's
+// context says: a commit that is left between its chunks would have to be swept away first.
 func (b *batch) full() error {
 	if b.b == nil || b.b.Len() < chunkBytes {
 		return nil
 	}
-	return b.flush(pebble.NoSync)
+	if err := b.flush(pebble.NoSync); err != nil {
+		return err
+	}
+	return b.w.d.room(context.Background())
 }
 
 // records adds manifest, records and their postings. A record and its postings stand in one batch, so
