@@ -18,7 +18,7 @@ import (
 // prepareSpan finds the span to continue, or opens one. Without a snapshot the new span is opened with its
 // first commit: until then nothing is known to be right about where it begins.
 func (c *Collector) prepareSpan(ctx context.Context) error {
-	sums, err := snapshotSums(c.cfg.Trust, c.cfg.Snapshot)
+	sums, err := SnapshotSums(c.cfg.Trust, c.cfg.Snapshot)
 	if err != nil {
 		return fmt.Errorf("snapshot of %s: %w", c.name, err)
 	}
@@ -52,8 +52,9 @@ func (c *Collector) auditNewest(sp storage.Span) {
 	}
 }
 
-// snapshotSums returns the SHA-256 of snapshot files, which the trust file must name in this order.
-func snapshotSums(trust ledger.Trust, paths []string) ([]string, error) {
+// SnapshotSums returns the SHA-256 of snapshot files, which the trust file must name in this order: else it fails with a
+// *SnapshotError.
+func SnapshotSums(trust ledger.Trust, paths []string) ([]string, error) {
 	var sums []string
 	for i, path := range paths {
 		f, err := os.Open(path)

@@ -166,7 +166,8 @@ func (p *program) chooseSnapshot(trust ledger.Trust, sources []*source, given []
 				return nil, usagef("name a snapshot file, or leave it out to go by claims", "--snapshot %q is no file that can be read", name)
 			}
 		}
-		return given, nil
+		_, err := ingest.SnapshotSums(trust, given) // before a directory is made
+		return given, err
 	}
 	for _, s := range sources {
 		if s.folder == nil {
