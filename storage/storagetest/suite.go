@@ -219,7 +219,7 @@ func testWriters(t *testing.T, e Engine) {
 		{Name: n.Name, Era: "other", Identity: n.Identity, Trust: n.Trust},
 		{Name: n.Name, Era: n.Era, Identity: "other", Trust: n.Trust},
 		{Name: "", Era: n.Era, Identity: n.Identity},
-		{Name: "UPPER", Era: n.Era, Identity: n.Identity},
+		{Name: "-begins-with-a-dash", Era: n.Era, Identity: n.Identity},
 		{Name: "a b", Era: n.Era, Identity: n.Identity},
 	} {
 		if _, err := r.s.Writer(t.Context(), bad); err == nil {
