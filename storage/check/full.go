@@ -337,17 +337,17 @@ func (k *netCheck) listState(ctx context.Context, want, have *sums) error {
 			failed = failed || w.failed
 		}
 	}
-	listed := k.compareState(ctx, rows)
-	if err := ctx.Err(); err != nil {
-		return err
+	if failed {
+		k.add(Finding{Network: k.n.Name, What: "state", Why: "it cannot be compared, since units do not prove: see there"})
+		return ctx.Err()
 	}
+	listed := k.compareState(ctx, rows)
 	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
 	case size >= maxOverlay:
 		k.add(Finding{Network: k.n.Name, What: "state", Why: fmt.Sprintf("the rows do not add up; %d that differ are listed, the state is too large to list all", listed)})
-	case failed && listed == 0 && want.rows == have.rows && want.state == have.state:
-	case listed == 0 && failed:
-		k.add(Finding{Network: k.n.Name, What: "state", Why: "it cannot be compared, since units before do not prove"})
-	case listed == 0:
+	case listed == 0 && (want.rows != have.rows || want.state != have.state):
 		k.add(Finding{Network: k.n.Name, What: "state", Why: fmt.Sprintf(
 			"%d rows, %d wanted; no row that a unit wrote differs: a row of the starting ledger was changed, added or lost", have.rows, want.rows)})
 	}

@@ -29,6 +29,8 @@ type DB struct {
 	known    map[string]fileSum  // tables that SUMS named and that were compared; set by open alone
 	faults   []storage.FileFault // what differs from SUMS; set by open alone
 
+	accused sync.Map // names of corrupt files that the log has
+
 	// commitMu is held while rows are written: one batch at a time, so that the view before a batch that
 	// fails is the view of everything acknowledged.
 	commitMu sync.Mutex
@@ -163,7 +165,7 @@ func (d *DB) readError(key []byte, err error) error {
 
 // badRow is the error of a row that cannot be read.
 func (d *DB) badRow(key []byte, why error) error {
-	e := &storage.CorruptError{Key: keyName(key), Why: why.Error()}
+	e := &storage.CorruptError{Key: keyName(key), Why: firstLine(why)}
 	if len(key) >= 10 && key[0] == tabRecord {
 		e.Ord = ledger.OrdFrom(key[2:])
 	} else if len(key) >= 10 && (key[0] == tabUnit || key[0] == tabManifest) {

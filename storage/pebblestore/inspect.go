@@ -190,10 +190,10 @@ func (d *DB) back(r pebble.Reader, bad, good, hi []byte) []byte {
 		}
 		good = bytes.Clone(it.Key())
 	}
-	if bytes.Compare(good, hi) >= 0 {
+	if !it.SeekGE(good) || bytes.Compare(it.Key(), hi) >= 0 {
 		return nil
 	}
-	return good
+	return bytes.Clone(it.Key()) // a row, not just a place before one
 }
 
 func padded(key []byte, width int) *big.Int {
@@ -231,12 +231,17 @@ func firstLine(err error) string {
 	return line
 }
 
-// rangeName names rows from a key to before another, in words.
+// rangeName names rows from a key to before another, in words. A key that ends in 00 beyond its table's
+// length stands just behind a row.
 func rangeName(from, to []byte) string {
-	if to == nil {
-		return "rows from " + keyWords(from) + " to the end of the table"
+	name := "rows from " + keyWords(from)
+	if n := len(from) - 1; n > 2 && from[n] == 0 && (n == 10 || from[0] != tabRecord && from[0] != tabUnit && from[0] != tabManifest) {
+		name = "rows behind " + keyWords(from[:n])
 	}
-	return "rows from " + keyWords(from) + " to before " + keyWords(to)
+	if to == nil {
+		return name + " to the end of the table"
+	}
+	return name + " and before " + keyWords(to)
 }
 
 // keyWords says what row a key, or the beginning of one, names.

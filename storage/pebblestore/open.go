@@ -281,11 +281,14 @@ func (d *DB) events() *pebble.EventListener {
 	d.pressure.wake = make(chan struct{}, 1)
 	return &pebble.EventListener{
 		BackgroundError: func(err error) {
-			d.opts.Log.Error("background work of the store failed", "err", err)
+			d.opts.Log.Error("background work of the store failed", "err", firstLine(err))
 			d.gate.freeze(fmt.Errorf("background work: %w", err))
 		},
 		DataCorruption: func(i pebble.DataCorruptionInfo) {
-			d.opts.Log.Error("corrupt file", "file", path.Base(i.Path), "err", i.Details)
+			name := path.Base(i.Path)
+			if _, again := d.accused.LoadOrStore(name, true); !again && !d.opts.Damaged { // a check lists it by itself
+				d.opts.Log.Error("corrupt file", "file", name, "err", firstLine(i.Details))
+			}
 		},
 		WALCreated:    func(pebble.WALCreateInfo) { d.pressure.changed() },
 		FlushEnd:      func(pebble.FlushInfo) { d.pressure.changed() },
