@@ -231,6 +231,11 @@ func removeSums(fs vfs.FS, dir string) error {
 // writeSums writes the list after Pebble is closed.
 func (d *DB) writeSums(units []lastUnit) error {
 	fs := d.opts.FS
+	// What Pebble removed must be gone for good: it does not sync the directory for that, and a file that
+	// came back after a power loss would stand accused.
+	if err := syncDir(fs, d.dir); err != nil {
+		return err
+	}
 	names, err := d.listFiles("")
 	if err != nil {
 		return err
