@@ -465,6 +465,17 @@ func TestWire(t *testing.T) {
 		{"trace", "TRACE /v1/info HTTP/1.1\r\nHost: x\r\n\r\n", "405", "method-not-allowed"},
 		{"connect", "CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n", "405", "method-not-allowed"},
 		{"long header", "GET /v1/info HTTP/1.1\r\nHost: x\r\nX-A: " + strings.Repeat("a", 64<<10) + "\r\n\r\n", "431", "headers-too-large"},
+		{"huge header", "GET /v1/info HTTP/1.1\r\nHost: x\r\nX-A: " + strings.Repeat("a", 400<<10) + "\r\n\r\n", "431", "headers-too-large"},
+		{"not escaped", "GET /v1/records/%zz HTTP/1.1\r\nHost: x\r\n\r\n", "400", "bad-request"},
+		{"space", "GET /v1/records/a b HTTP/1.1\r\nHost: x\r\n\r\n", "400", "bad-request"},
+		{"no host", "GET /v1/info HTTP/1.1\r\n\r\n", "400", "bad-request"},
+		{"two hosts", "GET /v1/info HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", "400", "bad-request"},
+		{"two lengths", "GET /v1/info HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", "400", "bad-request"},
+		{"carriage return", "GET /v1/info HTTP/1.1\r\nHost: x\r\nX-A: a\rb\r\n\r\n", "400", "bad-request"},
+		{"no HTTP", "\x16\x03\x01\r\n\r\n", "400", "bad-request"},
+		{"newer HTTP", "GET /v1/info HTTP/3.0\r\nHost: x\r\n\r\n", "400", "bad-request"},
+		{"transfer coding", "GET /v1/info HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", "400", "bad-header"},
+		{"expectation", "GET /v1/info HTTP/1.1\r\nHost: x\r\nExpect: gold\r\n\r\n", "400", "bad-header"},
 		{"double slash", "GET //v1/info HTTP/1.1\r\nHost: x\r\n\r\n", "400", "bad-path"},
 		{"dots", "GET /v1/../v1/info HTTP/1.1\r\nHost: x\r\n\r\n", "400", "bad-path"},
 		{"head", "HEAD /v1/info HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "200", ""},
@@ -476,6 +487,39 @@ func TestWire(t *testing.T) {
 		if !strings.HasPrefix(status, c.status) || !strings.Contains(body, c.word) {
 			t.Errorf("%s: %s %s, want %s %s", c.name, status, body, c.status, c.word)
 		}
+		if p := map[string]any{}; c.word != "" && (json.Unmarshal([]byte(body), &p) != nil || p["type"] != "urn:permanode:problem:"+c.word) {
+			t.Errorf("%s: %s is no problem of type %s", c.name, body, c.word)
+		}
+	}
+}
+
+// A record may hold the very text that net/http refuses with: an answer is never rewritten.
+func TestAnswersAreNoRefusals(t *testing.T) {
+	const one = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
+	addr, stop := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for range 1000 {
+			_, _ = io.WriteString(w, one)
+			w.(http.Flusher).Flush()
+		}
+	}))
+	defer func() {
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if status, body := raw(t, addr, "GET /x HTTP/1.0\r\n\r\n"); status != "200 OK" || body != strings.Repeat(one, 1000) {
+		t.Errorf("%s, %d bytes %.200q", status, len(body), body)
+	}
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(3 * time.Second))
+	_, _ = io.WriteString(c, "GET /x HTTP/1.1\r\nHost: x\r\n\r\nGET /%zz HTTP/1.1\r\nHost: x\r\n\r\n")
+	both, _ := io.ReadAll(c)
+	if n := strings.Count(string(both), "problem:bad-request"); n != 1 || strings.Count(string(both), one) != 1000 {
+		t.Errorf("%d problems in %d bytes", n, len(both))
 	}
 }
 

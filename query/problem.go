@@ -1,6 +1,7 @@
 package query
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,6 +34,7 @@ var problemTypes = map[string]struct {
 	"bad-parameter":      {"Unusable parameter", http.StatusBadRequest},
 	"bad-cursor":         {"Unusable cursor", http.StatusBadRequest},
 	"bad-path":           {"Malformed path", http.StatusBadRequest},
+	"bad-request":        {"Not an HTTP/1.1 request", http.StatusBadRequest},
 	"bad-header":         {"Malformed header", http.StatusBadRequest},
 	"unexpected-body":    {"No body expected", http.StatusBadRequest},
 	"no-such-route":      {"No such route", http.StatusNotFound},
@@ -50,6 +52,9 @@ var problemTypes = map[string]struct {
 
 // typePrefix makes a problem type a URI. It names no host, because an archive has none of its own.
 const typePrefix = "urn:permanode:problem:"
+
+// problemMedia is the media type of a problem.
+const problemMedia = "application/problem+json"
 
 func problem(kind, format string, args ...any) *Problem {
 	t := problemTypes[kind]
@@ -87,16 +92,23 @@ func problemOf(err error) *Problem {
 }
 
 func (p *Problem) write(w http.ResponseWriter, instance string) {
-	out := *p
-	out.Instance = instance
 	h := w.Header()
-	h.Set("Content-Type", "application/problem+json")
+	h.Set("Content-Type", problemMedia)
 	h.Set("Cache-Control", "no-store")
-	if out.Status == http.StatusServiceUnavailable {
+	if p.Status == http.StatusServiceUnavailable {
 		h.Set("Retry-After", "5")
 	}
-	w.WriteHeader(out.Status)
-	body := json.NewEncoder(w)
-	body.SetEscapeHTML(false)
-	_ = body.Encode(out) // a client that is gone needs no answer
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(p.encode(instance)) // a client that is gone needs no answer
+}
+
+// encode returns p as JSON.
+func (p *Problem) encode(instance string) []byte {
+	out := *p
+	out.Instance = instance
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(out) // strings and numbers only
+	return b.Bytes()
 }

@@ -45,14 +45,19 @@ func CheckListen(addr string) error {
 // Serve answers on ln until ctx ends, then lets running requests finish for at most five seconds. It closes ln and
 // returns nil after a stop that ctx asked for.
 func Serve(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logger) error {
+	limit := limitConnections(maxConnections)
 	srv := &http.Server{
-		Handler: h, ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, IdleTimeout: idleTime,
+		Handler: handled(h), ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, IdleTimeout: idleTime,
 		WriteTimeout: handlerTime + bodyTime, MaxHeaderBytes: maxRead, DisableGeneralOptionsHandler: true,
-		ConnState: limitConnections(maxConnections),
-		ErrorLog:  slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ConnContext: withConn,
+		ConnState: func(c net.Conn, state http.ConnState) {
+			limit(c, state)
+			answered(c, state)
+		},
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(ln) }()
+	go func() { served <- srv.Serve(refusing{ln}) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve the API on %s: %w", ln.Addr(), err)
