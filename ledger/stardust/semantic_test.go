@@ -22,7 +22,8 @@ func basicOut(amount uint64, to stardust.Address, more ...stardust.Condition) ou
 
 func aliasOut(id byte, index uint32, controller, governor stardust.Address) out {
 	return out{Type: stardust.OutputAlias, Amount: 10, ChainID: stardust.Hash{id}, StateIndex: index, Conditions: []stardust.Condition{
-		{Type: stardust.ConditionStateController, Address: controller}, {Type: stardust.ConditionGovernor, Address: governor}}}
+		{Type: stardust.ConditionStateController, Address: controller}, {Type: stardust.ConditionGovernor, Address: governor},
+	}}
 }
 
 func nftOut(id byte, to stardust.Address) out {
@@ -30,8 +31,10 @@ func nftOut(id byte, to stardust.Address) out {
 }
 
 func foundryOut(id byte, serial uint32, minted, melted int64) out {
-	return out{Type: stardust.OutputFoundry, Amount: 10, Serial: serial, Minted: big.NewInt(minted), Melted: big.NewInt(melted), Maximum: big.NewInt(1000),
-		Conditions: []stardust.Condition{{Type: stardust.ConditionImmutableAlias, Address: alias(id)}}}
+	return out{
+		Type: stardust.OutputFoundry, Amount: 10, Serial: serial, Minted: big.NewInt(minted), Melted: big.NewInt(melted), Maximum: big.NewInt(1000),
+		Conditions: []stardust.Condition{{Type: stardust.ConditionImmutableAlias, Address: alias(id)}},
+	}
 }
 
 func tokenID(id byte, serial uint32) (f stardust.FoundryID) {

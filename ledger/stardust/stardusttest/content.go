@@ -7,8 +7,10 @@ import (
 )
 
 var (
-	tags = []string{"", "INVOICE", "invoice", "HORNET Spammer", "sensor-node", "\x00", "a\x00b", "\x00\x01\x02\xff",
-		"a tag that is exactly sixty-four bytes long, which is the most...."}
+	tags = []string{
+		"", "INVOICE", "invoice", "HORNET Spammer", "sensor-node", "\x00", "a\x00b", "\x00\x01\x02\xff",
+		"a tag that is exactly sixty-four bytes long, which is the most....",
+	}
 	texts = []string{
 		"", "hello world", "net 30 days", "für", "權利的事情很有威力", "こんにちは、世界", "a\x00b end", "\xff\xfe no text",
 		`{"device":"dev-00017","t":21.5}`, `{"id":1322146843034914816,"n":18446744073709551615,"x":1e400}`,

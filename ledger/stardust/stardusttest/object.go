@@ -135,8 +135,10 @@ func (n *Network) mintTokens(o *object) *draft {
 		Type: stardust.OutputFoundry, Amount: dust, Serial: 1,
 		Minted: big.NewInt(minted), Melted: new(big.Int), Maximum: new(big.Int).Lsh(big.NewInt(1), 255),
 		Conditions: []stardust.Condition{{Type: stardust.ConditionImmutableAlias, Address: o.address()}},
-		Immutable: []stardust.Feature{{Type: stardust.FeatureMetadata,
-			Data: []byte(`{"standard":"IRC30","name":"X","symbol":"X","decimals":"6"}`)}},
+		Immutable: []stardust.Feature{{
+			Type: stardust.FeatureMetadata,
+			Data: []byte(`{"standard":"IRC30","name":"X","symbol":"X","decimals":"6"}`),
+		}},
 	})
 	t := n.sign([]coin{o.chain, in}, []*stardust.Output{
 		finish(next), foundry, withTokens(plain(dust, n.accounts[o.owner].address), o.token(), minted),
