@@ -8,6 +8,7 @@ package main
 import (
 	"context"
 	"io"
+	"log"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -27,6 +28,7 @@ type program struct {
 }
 
 func main() {
+	log.SetOutput(io.Discard) // net/http tells it, unasked and a line for each answer, what a node sends too much
 	os.Exit((&program{out: os.Stdout, errs: os.Stderr}).run(os.Args[1:]))
 }
 
