@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -437,41 +438,58 @@ func TestDiskFull(t *testing.T) {
 	})
 }
 
-// renameTap calls after when a file was renamed to SUMS.
-type renameTap struct {
+// tap calls after when a file with this beginning of a name was made, or renamed to.
+type tap struct {
 	vfs.FS
+	begin string
 	after func()
 }
 
-func (r *renameTap) Rename(from, to string) error {
+func (r *tap) Rename(from, to string) error {
 	err := r.FS.Rename(from, to)
-	if r.PathBase(to) == pebblestore.SumsName {
-		r.after()
-	}
+	r.look(to)
 	return err
 }
 
-// Power is lost when SUMS has its name and nothing was synced since. Files that Pebble removed before may come
-// back with a part of what was not synced: SUMS must not accuse them.
-func TestCrashBehindSums(t *testing.T) {
-	mem := vfs.NewCrashableMem()
-	var clones []*vfs.MemFS
-	fs := &renameTap{mem, func() {
-		for i := range uint64(40) {
-			clones = append(clones, mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: rand.New(rand.NewPCG(i, 1))}))
-		}
-	}}
-	j := newJob(22)
-	if err := j.run(fs, never); err != nil {
-		t.Fatal(err)
+func (r *tap) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := r.FS.Create(name, c)
+	r.look(name)
+	return f, err
+}
+
+func (r *tap) look(name string) {
+	if base := r.PathBase(name); strings.HasPrefix(base, r.begin) && base != pebblestore.SumsName+".tmp" {
+		r.after()
 	}
-	clones = nil // of stops on the way
-	if err := j.db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for i, clone := range clones {
-		if err := newJob(22).recovered(clone, acked{j.model}, false); err != nil {
-			t.Fatalf("clone %d of %d: %v", i, len(clones), err)
+}
+
+// Power is lost when a file that speaks of others has its name and nothing was synced since: what it speaks
+// of must be there, or gone, for good. SUMS names all files that are there; a marker names the manifest.
+func TestCrashBehindNames(t *testing.T) {
+	for _, begin := range []string{pebblestore.SumsName, "marker."} {
+		mem := vfs.NewCrashableMem()
+		type left struct {
+			fs    *vfs.MemFS
+			acked acked
 		}
+		var clones []left
+		j := newJob(22)
+		fs := &tap{mem, begin, func() {
+			for i := range uint64(8) {
+				clones = append(clones, left{mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: rand.New(rand.NewPCG(i, 1))}), j.left()})
+			}
+		}}
+		if err := j.run(fs, never); err != nil {
+			t.Fatal(err)
+		}
+		if err := j.db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for i, c := range clones {
+			if err := newJob(22).recovered(c.fs, c.acked, false); err != nil {
+				t.Fatalf("%s, clone %d of %d: %v", begin, i, len(clones), err)
+			}
+		}
+		t.Logf("%s: %d clones", begin, len(clones))
 	}
 }

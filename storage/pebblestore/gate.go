@@ -100,7 +100,12 @@ func (g *gate) open(name string, make func() (vfs.File, error)) (vfs.File, error
 	return &gateFile{File: &voidFile{}, g: g}, nil
 }
 
+// Create makes a file. A marker names a manifest: Pebble syncs both names at once, so that after a power loss
+// the marker alone could be there. So the manifest's name is synced first.
 func (g *gate) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if strings.HasPrefix(g.PathBase(name), "marker.") {
+		_, _ = g.do(func() error { return syncDir(g.FS, g.PathDir(name)) }) // a failure freezes, and open swallows
+	}
 	return g.open(name, func() (vfs.File, error) { return g.FS.Create(name, c) })
 }
 
