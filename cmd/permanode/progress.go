@@ -57,13 +57,16 @@ func (m *meter) report(done, total uint64, extra string) {
 	m.width = len(line)
 }
 
+// maxLeft is the longest remaining time that is told. What goes beyond it is no forecast: work has hardly begun, or
+// a node claims units that do not exist.
+const maxLeft = 10 * 365 * 24 * time.Hour
+
 // line says how far, how fast and how long still.
 func (m *meter) line(done, total uint64, took time.Duration, extra string) string {
 	rate := float64(done-min(done, m.first)) / max(took.Seconds(), 0.001)
 	text := fmt.Sprintf("%d of %d %s, %.0f per second", done, total, m.what, rate)
-	if rate > 0 && total > done {
-		left := time.Duration(float64(total-done) / rate * float64(time.Second))
-		text += fmt.Sprintf(", %s left", left.Round(time.Second))
+	if left := float64(total-min(done, total)) / max(rate, 1e-9); left > 0 && left < maxLeft.Seconds() {
+		text += fmt.Sprintf(", %s left", time.Duration(left*float64(time.Second)).Round(time.Second))
 	}
 	if extra != "" {
 		text += ", " + extra

@@ -26,6 +26,25 @@ func TestMeterPlain(t *testing.T) {
 	})
 }
 
+// A total that a node made up gives no remaining time, least of all a negative one.
+func TestMeterMadeUpTotal(t *testing.T) {
+	m := (&program{errs: new(bytes.Buffer)}).meter("units")
+	for _, total := range []uint64{0xfeffffffff, 1<<64 - 1} {
+		if got := m.line(24, total, 12*time.Second, ""); strings.Contains(got, "left") {
+			t.Error(got)
+		}
+	}
+	if got := m.line(24, 48, 12*time.Second, "x"); got != "24 of 48 units, 2 per second, 12s left, x" {
+		t.Error(got)
+	}
+	if got := m.line(9, 3, time.Second, ""); got != "9 of 3 units, 9 per second" {
+		t.Error(got)
+	}
+	if got := m.line(0, 3, time.Second, ""); got != "0 of 3 units, 0 per second" {
+		t.Error(got)
+	}
+}
+
 // On a terminal one line is written over, and is gone in the end.
 func TestMeterTerminal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
