@@ -65,12 +65,15 @@ func (p *program) check(ctx context.Context, f *checkFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := p.noFile(dir); err != nil {
+		return err
+	}
 	useMemory(memory)
 	db, err := pebblestore.Inspect(dir, pebblestore.Options{
 		Codec: eras.Codec, Memory: int64(memory), FS: p.fs, Log: p.logger(slog.LevelWarn),
 	})
 	if err != nil {
-		return err
+		return f.explain(err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	m := p.meter("units")

@@ -58,6 +58,43 @@ func (d *dataFlags) where() (dir string, memory byteSize, err error) {
 	return "", 0, usagef("give --data DIR, --config FILE or "+envName("data_dir"), "no archive is named")
 }
 
+// lockedError says how to ask the service that holds a directory.
+type lockedError struct {
+	err    error
+	listen string // "" where no config names it
+}
+
+func (e *lockedError) Error() string { return e.err.Error() }
+func (e *lockedError) Unwrap() error { return e.err }
+
+// explain adds to an error of a store that another process holds how to ask that process.
+func (d *dataFlags) explain(err error) error {
+	if errors.Is(err, storage.ErrLocked) {
+		return &lockedError{err: err, listen: d.listen()}
+	}
+	return err
+}
+
+// Hint is the next step.
+func (e *lockedError) Hint() string {
+	if e.listen == "" {
+		return "a service holds it: ask its API (api.listen of its config, else http://127.0.0.1:8080), for example: curl http://127.0.0.1:8080/readyz"
+	}
+	return fmt.Sprintf("a service holds it: ask its API: curl http://%s/readyz and curl http://%s/v1/networks", e.listen, e.listen)
+}
+
+// listen returns the API address of the config that d names, "" if none.
+func (d *dataFlags) listen() string {
+	if d.config == "" {
+		return ""
+	}
+	c, err := readConfig(d.config)
+	if err != nil {
+		return ""
+	}
+	return c.API.Listen
+}
+
 // memoryFromEnvironment returns what a command without a config may use.
 func memoryFromEnvironment() (byteSize, error) {
 	text := os.Getenv(envName("memory"))
@@ -77,8 +114,19 @@ func memoryFromEnvironment() (byteSize, error) {
 // quarantine is where refused bytes are kept, for a person to look at.
 func quarantine(dataDir string) string { return filepath.Join(dataDir, "quarantine") }
 
+// noFile refuses a file where the directory of an archive is asked for.
+func (p *program) noFile(dir string) error {
+	if info, err := os.Stat(dir); p.fs == nil && err == nil && !info.IsDir() {
+		return usagef("name the directory that holds the archive", "%s is a file, and an archive is a directory", dir)
+	}
+	return nil
+}
+
 // open opens the store in dir. A store that is read is never changed and never made.
 func (p *program) open(dir string, memory byteSize, readOnly bool, log *slog.Logger) (*pebblestore.DB, error) {
+	if err := p.noFile(dir); err != nil {
+		return nil, err
+	}
 	useMemory(memory)
 	db, err := pebblestore.Open(dir, pebblestore.Options{
 		Codec: eras.Codec, Memory: int64(memory), FS: p.fs, ReadOnly: readOnly, Log: log,
@@ -102,7 +150,7 @@ func (p *program) readStore(c *cobra.Command, d *dataFlags, do func(storage.Read
 	}
 	db, err := p.open(dir, memory, true, p.logger(slog.LevelWarn))
 	if err != nil {
-		return err
+		return d.explain(err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	archive := query.New(db, eras.Codec)

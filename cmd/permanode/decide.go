@@ -73,7 +73,7 @@ func (p *program) act(ctx context.Context, d *dataFlags, do func(query.Network, 
 	}
 	db, err := p.open(dir, memory, false, p.logger(slog.LevelWarn))
 	if err != nil {
-		return err
+		return d.explain(err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	networks, err := query.New(db, eras.Codec).Select(ctx, d.network)

@@ -53,5 +53,13 @@ func (p *program) run(args []string) int {
 
 // logger writes what happens to standard error.
 func (p *program) logger(level slog.Level) *slog.Logger {
-	return slog.New(slog.NewTextHandler(p.errs, &slog.HandlerOptions{Level: level}))
+	return slog.New(slog.NewTextHandler(p.errs, &slog.HandlerOptions{Level: level, ReplaceAttr: sayError}))
+}
+
+// sayError makes a log line say what an error says: some of Pebble's print their stack as well.
+func sayError(_ []string, a slog.Attr) slog.Attr {
+	if err, ok := a.Value.Any().(error); ok {
+		a.Value = slog.StringValue(err.Error())
+	}
+	return a
 }

@@ -25,6 +25,7 @@ func (p *program) rootCommand() *cobra.Command {
 		PersistentPreRun: func(*cobra.Command, []string) { p.started = true },
 		RunE:             needSubcommand, Args: cobra.ArbitraryArgs,
 	}
+	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetOut(p.out)
 	root.SetErr(p.errs)
 	root.AddCommand(

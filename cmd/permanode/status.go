@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -46,44 +45,11 @@ func (p *program) statusCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "status", Short: "Say what the archive holds and how far it is", Long: statusHelp, Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			err := p.status(c.Context(), c, &d)
-			if errors.Is(err, storage.ErrLocked) {
-				return &lockedError{err: err, listen: d.listen()}
-			}
-			return err
+			return p.status(c.Context(), c, &d)
 		},
 	}
 	d.add(c, true)
 	return c
-}
-
-// lockedError says how to ask the service that holds a directory.
-type lockedError struct {
-	err    error
-	listen string // "" where no config names it
-}
-
-func (e *lockedError) Error() string { return e.err.Error() }
-func (e *lockedError) Unwrap() error { return e.err }
-
-// Hint is the next step.
-func (e *lockedError) Hint() string {
-	if e.listen == "" {
-		return "a service holds it: ask its API (api.listen of its config, else http://127.0.0.1:8080), for example: curl http://127.0.0.1:8080/readyz"
-	}
-	return fmt.Sprintf("a service holds it: ask its API: curl http://%s/readyz and curl http://%s/v1/networks", e.listen, e.listen)
-}
-
-// listen returns the API address of the config that d names, "" if none.
-func (d *dataFlags) listen() string {
-	if d.config == "" {
-		return ""
-	}
-	c, err := readConfig(d.config)
-	if err != nil {
-		return ""
-	}
-	return c.API.Listen
 }
 
 func (p *program) status(ctx context.Context, c *cobra.Command, d *dataFlags) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -46,8 +47,9 @@ func (p *program) trustCommand() *cobra.Command {
 
 const trustInitHelp = `Writes a trust file: the network's identity, its parameters and the keys that sign its units.
 
-From a trust file, or a built-in one, it takes everything, to add the snapshots that --snapshot names. From a recording folder it takes what network.json says, and the SHA-256 of the snapshot in it. From a node it takes
-the signers of its oldest and newest unit, because such a node lists no keys: those are what the node says, so compare
+From a trust file, or a built-in one, it takes everything; --snapshot replaces the snapshots that it names. From a
+recording folder it takes what network.json says, and the SHA-256 of the snapshot in it. From a node it takes the
+signers of its oldest and newest unit, because such a node lists no keys: those are what the node says, so compare
 them with the operator's before you rely on them. With --snapshot the file also names the snapshot that may open a span.`
 
 func (p *program) trustInitCommand() *cobra.Command {
@@ -80,10 +82,14 @@ func (p *program) trustInitCommand() *cobra.Command {
 }
 
 func (p *program) makeTrust(ctx context.Context, from string, snapshot []string) (raw []byte, err error) {
-	if t, err := readTrust(from); err == nil {
+	t, noTrust := readTrust(from)
+	if noTrust == nil {
 		return trustFromTrust(t, snapshot)
 	}
 	s, err := openSource(from, stardust.Codec{})
+	if info, statErr := os.Stat(from); err != nil && statErr == nil && info.Mode().IsRegular() {
+		return nil, noTrust // a cone file would be no use either
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -110,8 +116,11 @@ func (p *program) makeTrust(ctx context.Context, from string, snapshot []string)
 	return p.trustFromNode(ctx, s.node, sums)
 }
 
-// trustFromTrust is t with other snapshots.
+// trustFromTrust is t, with other snapshots if some are named.
 func trustFromTrust(t ledger.Trust, snapshot []string) ([]byte, error) {
+	if len(snapshot) == 0 {
+		return t.Raw, nil
+	}
 	sums, err := hashFiles(snapshot)
 	if err != nil {
 		return nil, err
