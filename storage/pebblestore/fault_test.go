@@ -363,7 +363,14 @@ func goesOn(j *job, left acked, failed error) error {
 		return nil // it was not opened, or is closed
 	}
 	if errors.Is(failed, storage.ErrStopped) {
-		if err := left[0].Check(context.Background(), j.db, 1, 4); err != nil {
+		err := left[0].Check(context.Background(), j.db, 1, 4)
+		for range 100 { // a read can join one that background work began before the disk was well again
+			if !errors.Is(err, errorfs.ErrInjected) {
+				break
+			}
+			err = left[0].Check(context.Background(), j.db, 1, 4)
+		}
+		if err != nil {
 			return fmt.Errorf("reads do not go on: %w", err)
 		}
 		if len(cov.Spans) > 0 {

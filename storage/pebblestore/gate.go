@@ -63,6 +63,16 @@ func (g *gate) err() error {
 // release lets waiting table makers go, with an error.
 func (g *gate) release() { g.once.Do(func() { close(g.released) }) }
 
+// pause slows background work that fails again and again. Pebble holds a lock meanwhile that reads do not need.
+func (g *gate) pause() {
+	t := time.NewTimer(100 * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-g.released:
+	case <-t.C:
+	}
+}
+
 // do runs one write operation unless the gate is frozen, and freezes it if the operation fails. It
 // reports whether the operation took effect.
 func (g *gate) do(op func() error) (bool, error) {

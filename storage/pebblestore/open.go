@@ -281,6 +281,10 @@ func (d *DB) events() *pebble.EventListener {
 	d.pressure.wake = make(chan struct{}, 1)
 	return &pebble.EventListener{
 		BackgroundError: func(err error) {
+			if d.gate.frozen.Load() { // Pebble tries again at once, as long as the disk is bad
+				d.gate.pause()
+				return
+			}
 			d.opts.Log.Error("background work of the store failed", "err", firstLine(err))
 			d.gate.freeze(fmt.Errorf("background work: %w", err))
 		},
