@@ -30,7 +30,8 @@ func (w *window) compare(stored, proven *ledger.Cone) {
 
 // sameUnit compares what the row states: header and auth are where it came from.
 func sameUnit(a, b ledger.Unit) bool {
-	return a.Seq == b.Seq && a.ID == b.ID && a.Prev == b.Prev && a.TimeMs == b.TimeMs && bytes.Equal(a.Header, b.Header) && bytes.Equal(a.Auth, b.Auth)
+	return a.Seq == b.Seq && a.ID == b.ID && a.Prev == b.Prev && a.TimeMs == b.TimeMs && bytes.Equal(a.Header, b.Header) && bytes.Equal(a.Auth, b.Auth) &&
+		(a.List == nil) == (b.List == nil) && bytes.Equal(a.List, b.List)
 }
 
 func recordDiffers(a, b *ledger.Record) string {

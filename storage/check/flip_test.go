@@ -61,6 +61,9 @@ func flips(t *testing.T, dir string) {
 	if os.Getenv("PERMANODE_TORTURE") != "" {
 		n = 1000
 	}
+	if storagetest.BulkCones < 100_000 { // the race detector
+		n = 6
+	}
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	var files []string

@@ -98,7 +98,8 @@ func open(dir string, opts Options) (_ *DB, err error) {
 		return d, nil
 	}
 	if err := d.load(want); err != nil {
-		if !opts.Damaged || !errors.Is(err, storage.ErrCorrupt) {
+		damage := errors.Is(err, storage.ErrCorrupt) || want != nil && errors.Is(err, storage.ErrNoData) // SUMS says that there were
+		if !opts.Damaged || !damage {
 			return nil, errors.Join(err, d.stopPebble())
 		}
 		d.faults = append(d.faults, storage.FileFault{Name: ".", Why: "networks and coverage cannot be read: " + err.Error()})

@@ -82,10 +82,13 @@ func (d *DB) Unit(ctx context.Context, net ledger.NetID, seq uint64) (ledger.Uni
 	return u.Unit, m, nil
 }
 
+// errMissing says why a row that must be there is damage.
+var errMissing = errors.New("the row is missing although its unit is committed")
+
 // lost turns a missing row of a committed unit into damage.
 func (v *view) lost(key []byte, err error) error {
 	if errors.Is(err, pebble.ErrNotFound) {
-		return v.d.badRow(key, errors.New("the row is missing although its unit is committed"))
+		return v.d.badRow(key, errMissing)
 	}
 	return err
 }

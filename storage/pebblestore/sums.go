@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/sync/errgroup"
 
@@ -328,6 +329,9 @@ func (d *DB) lastUnits() (out []lastUnit, err error) {
 		}
 		key := keySeq(tabUnit, net, st.spans[i].Hi)
 		val, err := d.get(d.db, key)
+		if errors.Is(err, pebble.ErrNotFound) {
+			err = d.badRow(key, errMissing)
+		}
 		if err != nil {
 			return nil, err
 		}
