@@ -101,12 +101,12 @@ func (g *gate) open(name string, make func() (vfs.File, error)) (vfs.File, error
 	switch {
 	case ok:
 		return &gateFile{File: f, g: g, table: isTable(name)}, nil
-	case isTable(name):
-		if g.live.Load() {
-			<-g.released
-		}
+	case isTable(name) && g.live.Load():
+		<-g.released
 		return nil, err
 	}
+	// While Pebble opens, a table that cannot be made would be tried again for ever, and the opening would not end.
+	// So it ends well, and whoever opened asks the gate.
 	return &gateFile{File: &voidFile{}, g: g}, nil
 }
 
@@ -185,9 +185,9 @@ type gateFile struct {
 	table bool
 }
 
-// done turns a failure into success unless the file is a table.
+// done turns a failure into success unless the file is a table, and Pebble is open.
 func (f *gateFile) done(err error) error {
-	if f.table {
+	if f.table && f.g.live.Load() {
 		return err
 	}
 	return nil

@@ -66,6 +66,11 @@ func open(dir string, opts Options) (_ *DB, err error) {
 	}
 	d := &DB{dir: dir, opts: opts, gate: newGate(opts.FS), nets: map[ledger.NetID]*network{}, writing: map[ledger.NetID]bool{}}
 	d.idle.L = &d.mu
+	if _, err := opts.FS.Stat(opts.FS.PathJoin(dir, SumsName)); opts.ReadOnly && errors.Is(err, os.ErrNotExist) {
+		if err := d.checkPresent(); errors.Is(err, storage.ErrNoData) {
+			return nil, err // before the lock: a directory that is no store is left as it is
+		}
+	}
 	if d.lock, err = lockDir(opts.FS, dir); err != nil {
 		return nil, err
 	}
