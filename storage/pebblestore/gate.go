@@ -23,7 +23,8 @@ var errFrozen = errors.New("the directory takes no more writes after a failed on
 // that failed. So for the log and the manifest the gate swallows the failure, Pebble stays alive for reads,
 // and the writer asks the gate, not Pebble, whether a commit is good. Tables are different: a swallowed
 // failure would lose acknowledged rows that are still in memory. So making a table fails, but only once
-// the gate is released for closing; until then its maker waits, for Pebble would try again at once, forever.
+// the gate is released for closing; until then its maker waits, for Pebble would try again at once, forever. While
+// Pebble is being opened a table is swallowed like the rest: the opening ends, and then fails by what the gate says.
 type gate struct {
 	vfs.FS
 
