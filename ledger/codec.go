@@ -11,23 +11,31 @@ type Trust struct {
 	Identity string   // the network's own name for itself
 	Name     string   // the network's own readable name, "" where it has none
 	Snapshot []string // SHA-256, hex, of the snapshot files that may open a span, full file first; may be empty
-	Raw      []byte   // canonical bytes
-	Rules    any      // keys and parameters; the era's own
+	First    uint64   // number of the network's first unit
+	// States says that every record states what became of it and its unit's signature covers that: neither a
+	// ledger nor claims decide it, and the ledger is empty before the unit First.
+	States bool
+	Raw    []byte // canonical bytes
+	Rules  any    // keys and parameters; the era's own
 }
 
 // Start is where a cone begins: all that the proof of a unit needs of its past.
 type Start struct {
 	Trust    Trust
-	Prev     *Unit // the unit before, or nil before the first of a span
-	Snapshot *Unit // at the first unit of a span that opens at a snapshot: Seq, ID and TimeMs of the snapshot's unit
-	Held     bool  // the span holds a ledger: states are decided by replay, not by claims
-	Attested ID    // id of this unit as a later certificate attests it; zero if its own must be checked
+	Prev     *Unit       // the unit before, or nil before the first of a span
+	Snapshot *Unit       // at the first unit of a span that opens at a snapshot: Seq, ID and TimeMs of the snapshot's unit
+	Held     bool        // the span holds the whole ledger: states and values come from it, not from claims
+	Attested Attestation // zero if the unit's own signatures must be checked
 
 	// Known reports which ids are records of a smaller seq, stored or sealed. len(out) == len(ids).
 	Known func(ctx context.Context, ids []ID) (out []bool, err error)
 	// State reads era state as sealed so far: nil = absent; empty is not absent.
 	State func(ctx context.Context, keys [][]byte) ([][]byte, error)
 }
+
+// Attestation says that the unit By, a later one whose own signatures were checked, attests the unit Unit: a
+// chain of predecessor links leads from By to it.
+type Attestation struct{ Unit, By ID }
 
 // Identified is a record whose id and parents are known: all that a walk needs.
 type Identified struct {
@@ -79,8 +87,11 @@ type Codec interface {
 	Head(u Unit) []byte
 	// ID re-hashes a record's stored bytes.
 	ID(r *Record) (ID, error)
-	// Identify returns one entry for each of raws, in order.
+	// Identify returns one entry for each of raws, in order. A raw is a record as sources give it: its bytes, or
+	// its framed parts in an era whose records have several.
 	Identify(raws [][]byte) []Identified
+	// Raw is the inverse of Identify: the raw that it takes, from a stored record.
+	Raw(r *Record) []byte
 	// Prepare returns one entry for each of ids, in order. It may run at any time before Seal.
 	Prepare(ids []Identified) []Prepared
 	// Begin checks the unit's signatures and its link to at.Prev, and starts its cone. Errors are
@@ -98,15 +109,32 @@ type Codec interface {
 	UnitJSON(u Unit) ([]byte, error)
 	// Recognise returns every reading of what a person typed, likeliest first; none if there is none.
 	Recognise(text string, t Trust) []Key
+	// Links returns the keys under which what k names stands in a network of a later era, and of an earlier one,
+	// that has the same ledger. None for most keys.
+	Links(k Key) (later, earlier []Key)
 	// FormatID writes an id as the era's own API does.
 	FormatID(id ID) string
 	// KindName returns the word for a record's kind.
 	KindName(kind uint8) string
 }
 
+// Attester is a Codec whose units can be attested in batches: one certificate and a walk back over predecessor
+// links prove a whole segment.
+type Attester interface {
+	// Segment is the number of units of a segment: the units k·Segment to k·Segment + Segment−1.
+	Segment() uint64
+	// Attest checks the links of consecutive heads, the first of which continues at.Prev, and as few of their
+	// signatures as prove them all. It returns one entry for each head; an entry whose By is its own Unit had its
+	// signatures checked. It fails as Begin does; then nothing is attested.
+	Attest(ctx context.Context, heads [][]byte, at Start) ([]Attestation, error)
+}
+
 // Assembly gathers one cone. It belongs to one goroutine.
 type Assembly interface {
 	Unit() Unit
+	// HeadChanges returns the state that the unit's head alone gives, of what Seal will return as changes: the heads
+	// of later units are checked with it before this cone is sealed.
+	HeadChanges() []Change
 	// Want returns at most max ids whose bytes are still missing; none means closed.
 	Want(ctx context.Context, max int) ([]ID, error)
 	// Put hands over records; order does not matter, repetitions do not harm. A *Mismatch names the first

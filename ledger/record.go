@@ -36,16 +36,18 @@ func ValidName(s string) bool {
 type State uint8
 
 // The states. Applied changed the ledger; Conflicting was confirmed and changed nothing;
-// NoTransaction carries no transaction. Executed* are Rebased's.
+// NoTransaction carries no transaction. Executed* are Rebased's; plain Executed is of a record whose effects
+// this version cannot read.
 const (
 	Applied State = iota + 1
 	Conflicting
 	NoTransaction
 	ExecutedSuccess
 	ExecutedFailure
+	Executed
 )
 
-var stateNames = [...]string{"", "applied", "conflicting", "no-transaction", "executed-success", "executed-failure"}
+var stateNames = [...]string{"", "applied", "conflicting", "no-transaction", "executed-success", "executed-failure", "executed"}
 
 // String returns the word used in every answer, "" for an unknown state.
 func (s State) String() string {
@@ -88,6 +90,8 @@ const (
 	PartEffects PartKind = 4
 	PartEvents  PartKind = 5
 	PartOutput  PartKind = 6 // an object written by a Rebased transaction
+	PartInput   PartKind = 7 // an object as a Rebased transaction found it; in raws only, never stored
+	PartRest    PartKind = 8 // bytes of a record that this version cannot split into parts
 )
 
 // Part is one piece of a record's exact received bytes.
@@ -112,6 +116,10 @@ const (
 	KeyPayload     KeyKind = 9  // SHA-256 of a payload
 	KeyUnit        KeyKind = 10 // unit id bytes; written by the store for every unit, at UnitPos
 	KeyToken       KeyKind = 11 // owner and token as the era joins them; Value is in that token
+	KeyType        KeyKind = 12 // type of an object written, canonical text
+	KeyEvent       KeyKind = 13 // type of an event, canonical text
+	KeyFunction    KeyKind = 14 // function called, canonical text: package::module::function
+	KeySuccessor   KeyKind = 15 // id that the later era's object has which the output created here became
 )
 
 // Key is an exact question.
@@ -130,6 +138,8 @@ const (
 	RoleReceive                  // owner of something created; output created
 	RoleSign                     // its key signed
 	RoleReturn                   // gets it back: storage deposit return or expiration
+	RoleSend                     // sender of the transaction
+	RolePay                      // paid for its execution
 )
 
 // Posting answers a Key with the record it stands in. A record has one posting a key: roles are
@@ -158,6 +168,8 @@ type Unit struct {
 	Header []byte // the signed bytes
 	Auth   []byte // signatures or certificate: may differ between honest nodes; never in the log
 	List   []byte // contents list (Rebased), else nil
+
+	AttestedBy ID // the later unit whose signatures prove this one; zero if its own were checked
 }
 
 // Record is one stored thing: a transaction (legacy, Rebased), message (Chrysalis) or block

@@ -37,7 +37,7 @@ func (toy) Facts(r *ledger.Record, _ ledger.Trust) (f ledger.Facts, err error) {
 		return f, errors.New("not three fields")
 	}
 	if parts[0] != "-" {
-		f.Tag = []byte(parts[0])
+		f.Tags = [][]byte{[]byte(parts[0])}
 	}
 	if parts[1] != "" {
 		f.Addresses = []string{parts[1]}

@@ -89,8 +89,8 @@ func row(n Network, unit *ledger.Unit, r *ledger.Record, f *ledger.Facts) Row {
 	if r.State == ledger.Conflicting {
 		out.Reason = &r.Reason
 	}
-	if f.Tag != nil {
-		tag := "0x" + hex.EncodeToString(f.Tag)
+	if len(f.Tags) > 0 {
+		tag := "0x" + hex.EncodeToString(f.Tags[0])
 		out.Tag = &tag
 	}
 	if out.Addresses == nil {

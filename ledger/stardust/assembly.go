@@ -60,6 +60,9 @@ func newAssembly(m *Milestone, u ledger.Unit, at ledger.Start, rules *Rules) *as
 // Unit returns the milestone.
 func (a *assembly) Unit() ledger.Unit { return a.unit }
 
+// HeadChanges returns nil: keys are the trust file's, parameters are read when a cone is sealed.
+func (a *assembly) HeadChanges() []ledger.Change { return nil }
+
 // meet notes an id that a block of the cone names.
 func (a *assembly) meet(id Hash) {
 	if _, ok := a.place[id]; !ok {

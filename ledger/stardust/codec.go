@@ -113,6 +113,9 @@ func (Codec) Prepare(ids []ledger.Identified) []ledger.Prepared {
 	return out
 }
 
+// Raw returns the block.
+func (Codec) Raw(r *ledger.Record) []byte { return r.Parts[0].Raw }
+
 // Begin checks a milestone's signatures and its link to the unit before. The codes of its *Forged:
 //
 //	unit.seq            the index does not follow the unit before, or is 0

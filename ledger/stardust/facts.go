@@ -1,6 +1,7 @@
 package stardust
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"fmt"
@@ -121,7 +122,7 @@ func (d *drawer) payload(data []byte, end int) {
 
 // tagged draws from tagged data that ends at byte end of the block.
 func (d *drawer) tagged(t *TaggedData, end int) {
-	d.f.Tag = append([]byte{}, t.Tag...) // not nil: a tag of no bytes is a tag
+	d.f.Tags = append(d.f.Tags, bytes.Clone(t.Tag)) // of no bytes is a tag too
 	d.payload(t.Data, end)
 }
 

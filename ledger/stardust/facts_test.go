@@ -195,13 +195,13 @@ func carriers(data []byte) (all []*stardust.Transaction) {
 
 // TestFactsOfTags: empty is not absent, and a zero byte is a byte.
 func TestFactsOfTags(t *testing.T) {
-	if f, _ := factsOf(t, nil); f.Tag != nil || f.Payloads != nil {
-		t.Errorf("a block without payload has tag %q, payloads %v", f.Tag, f.Payloads)
+	if f, _ := factsOf(t, nil); f.Tags != nil || f.Payloads != nil {
+		t.Errorf("a block without payload has tags %q, payloads %v", f.Tags, f.Payloads)
 	}
 	for _, tag := range []string{"", "\x00", "\x00\x00", "a\x00b", "INVOICE", strings.Repeat("x", 64)} {
 		f, _ := factsOf(t, &stardust.TaggedData{Tag: []byte(tag)})
-		if f.Tag == nil || string(f.Tag) != tag || len(f.Payloads) != 1 {
-			t.Errorf("tag %q is read as %q (nil: %t)", tag, f.Tag, f.Tag == nil)
+		if len(f.Tags) != 1 || string(f.Tags[0]) != tag || len(f.Payloads) != 1 {
+			t.Errorf("tag %q is read as %q", tag, f.Tags)
 		}
 	}
 }

@@ -123,6 +123,9 @@ func (p *poster) output(o *Output, id OutputID, role ledger.Role, sign int) {
 	if c, ok := o.chain(id); ok {
 		p.add(ledger.KeyObject, c.object(), role, ledger.Amount{})
 	}
+	if sign >= 0 && (o.Type == OutputBasic || o.Type == OutputFoundry) {
+		p.mention(ledger.KeySuccessor, successor(id), role) // an alias or nft keeps its own id
+	}
 	if sign < 0 {
 		return // the rest was said when it was created
 	}
@@ -152,6 +155,24 @@ func (p *poster) features(fs []Feature) {
 			p.payload(f.Data)
 		}
 	}
+}
+
+// successor returns the id of the object that an output which nobody spends becomes in the next era: BLAKE2b-256 of
+// its own id (Rebased spec 18).
+func successor(id OutputID) []byte {
+	h := H(id[:])
+	return h[:]
+}
+
+// Links leads from outputs to the objects that they became, and from aliases and nfts, whose ids stay.
+func (Codec) Links(k ledger.Key) (later, earlier []ledger.Key) {
+	switch {
+	case k.Kind == ledger.KeyOutput && len(k.Val) == len(OutputID{}):
+		return []ledger.Key{{Kind: ledger.KeyObject, Val: string(successor(OutputID([]byte(k.Val))))}}, nil
+	case k.Kind == ledger.KeyObject && len(k.Val) == len(Address{}):
+		return []ledger.Key{{Kind: ledger.KeyObject, Val: k.Val[1:]}}, nil
+	}
+	return nil, nil
 }
 
 // owner returns whose balance an output counts to: its address, state controller or alias. What expires

@@ -117,7 +117,7 @@ func (Codec) ParseTrust(raw []byte) (ledger.Trust, error) {
 	if f.err == nil && (r.KeyCount < 1 || r.KeyCount > 255) {
 		f.fail("key_count", "1 to 255 keys can be asked for")
 	}
-	t := ledger.Trust{Era: Era, Identity: f.text(o, "identity"), Name: r.genesis.Network, Raw: raw, Rules: r}
+	t := ledger.Trust{Era: Era, Identity: f.text(o, "identity"), Name: r.genesis.Network, First: 1, Raw: raw, Rules: r}
 	t.Snapshot = f.snapshot(o)
 	if f.err != nil {
 		return ledger.Trust{}, f.err

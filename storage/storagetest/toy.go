@@ -57,7 +57,7 @@ func (Toy) ParseTrust(raw []byte) (ledger.Trust, error) {
 	if !ok || id == "" {
 		return ledger.Trust{}, fmt.Errorf("%w: not a toy's", ledger.ErrTrust)
 	}
-	return ledger.Trust{Era: Era, Identity: id, Name: id, Raw: raw}, nil
+	return ledger.Trust{Era: Era, Identity: id, Name: id, First: 1, Raw: raw}, nil
 }
 
 // Snapshot reads seq, unit id, time, then rows of key and value.
@@ -128,6 +128,12 @@ func (Toy) Identify(raws [][]byte) []ledger.Identified {
 	return out
 }
 
+// Raw returns the record's bytes.
+func (Toy) Raw(r *ledger.Record) []byte { return r.Parts[0].Raw }
+
+// Links knows no other era.
+func (Toy) Links(ledger.Key) (later, earlier []ledger.Key) { return nil, nil }
+
 // Prepare parses.
 func (Toy) Prepare(ids []ledger.Identified) []ledger.Prepared {
 	out := make([]ledger.Prepared, len(ids))
@@ -173,7 +179,9 @@ func (Toy) Facts(r *ledger.Record, _ ledger.Trust) (f ledger.Facts, err error) {
 	if err != nil {
 		return f, err
 	}
-	f.Tag = p.tag
+	if p.tag != nil {
+		f.Tags = [][]byte{p.tag}
+	}
 	for _, o := range p.outs {
 		f.Addresses = append(f.Addresses, hex.EncodeToString(o[:4]))
 	}

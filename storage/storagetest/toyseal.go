@@ -23,6 +23,8 @@ type assembly struct {
 
 func (a *assembly) Unit() ledger.Unit { return a.u }
 
+func (a *assembly) HeadChanges() []ledger.Change { return nil }
+
 func (a *assembly) tip() ledger.ID { return ledger.NewID(a.u.Header[49:81]) }
 
 // Want walks from the tip.
