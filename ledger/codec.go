@@ -42,6 +42,7 @@ type Identified struct {
 	Raw     []byte
 	ID      ID
 	Parents []ID
+	Parsed  any   // the era's own; nil where Prepare parses anyway
 	Err     error // bytes that cannot be identified; wraps ErrSyntax
 }
 

@@ -21,6 +21,15 @@ type Forged struct {
 
 func (e *Forged) Error() string { return fmt.Sprintf("unit %d: %s: %s", e.Seq, e.Code, e.Why) }
 
+// An Unjudged error reports a unit that cannot be judged yet: who signs at its place is told by units that are not
+// here. It is no reproach to a source.
+type Unjudged struct {
+	Seq uint64
+	Why string
+}
+
+func (e *Unjudged) Error() string { return fmt.Sprintf("unit %d cannot be judged: %s", e.Seq, e.Why) }
+
 // A Mismatch reports bytes that do not hash to an id that was asked for.
 type Mismatch struct{ Got ID }
 
