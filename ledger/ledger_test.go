@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 
@@ -115,5 +116,33 @@ func TestValidName(t *testing.T) {
 		if got := ValidName(name); got != want {
 			t.Errorf("ValidName(%q) = %v", name, got)
 		}
+	}
+}
+
+// TestMergePostings: the order of what is gathered does not matter.
+func TestMergePostings(t *testing.T) {
+	post := func(kind KeyKind, val string, role Role, v int64) Posting {
+		return Posting{Key: Key{Kind: kind, Val: val}, Role: role, Value: BigAmount(big.NewInt(v))}
+	}
+	list := []Posting{
+		post(KeyAddress, "b", RoleReceive, 7),
+		post(KeyTag, "a", RoleMention, 0),
+		post(KeyAddress, "b", RoleSpend, -9),
+		post(KeyAddress, "a", RoleSign, 0),
+		post(KeyRecord, "z", RoleMention, 0),
+	}
+	want := []Posting{
+		post(KeyRecord, "z", RoleMention, 0),
+		post(KeyTag, "a", RoleMention, 0),
+		post(KeyAddress, "a", RoleSign, 0),
+		post(KeyAddress, "b", RoleSpend|RoleReceive, -2),
+	}
+	for range 5 {
+		if got := MergePostings(slices.Clone(list)); !slices.EqualFunc(got, want, func(a, b Posting) bool {
+			return a.Key == b.Key && a.Role == b.Role && a.Value.Equal(b.Value)
+		}) {
+			t.Fatalf("merged %v, want %v", got, want)
+		}
+		list = append(list[1:], list[0])
 	}
 }

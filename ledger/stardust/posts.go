@@ -2,8 +2,6 @@ package stardust
 
 import (
 	"crypto/sha256"
-	"slices"
-	"strings"
 
 	"permanode/ledger"
 )
@@ -20,26 +18,6 @@ func (p *poster) add(kind ledger.KeyKind, val string, role ledger.Role, value le
 
 func (p *poster) mention(kind ledger.KeyKind, val []byte, role ledger.Role) {
 	p.add(kind, string(val), role, ledger.Amount{})
-}
-
-// merged returns one posting a key, sorted: roles joined and values added.
-func (p *poster) merged() []ledger.Posting {
-	slices.SortFunc(p.list, func(a, b ledger.Posting) int {
-		if a.Key.Kind != b.Key.Kind {
-			return int(a.Key.Kind) - int(b.Key.Kind)
-		}
-		return strings.Compare(a.Key.Val, b.Key.Val)
-	})
-	out := p.list[:0]
-	for _, e := range p.list {
-		if n := len(out) - 1; n >= 0 && out[n].Key == e.Key {
-			out[n].Role |= e.Role
-			out[n].Value = out[n].Value.Add(e.Value)
-			continue
-		}
-		out = append(out, e)
-	}
-	return slices.Clip(out)
 }
 
 // posts returns the postings of a block. in holds the consumed outputs where a ledger is held and the
@@ -62,7 +40,7 @@ func posts(r *ledger.Record, d *prepared, in []*entry, applied bool) []ledger.Po
 			}
 		}
 	}
-	return p.merged()
+	return ledger.MergePostings(p.list)
 }
 
 func (p *poster) tagged(t *TaggedData) {
@@ -243,5 +221,5 @@ func receiptPosts(m *Milestone, held bool) []ledger.Posting {
 		p.mention(ledger.KeyOutput, id[:], ledger.RoleReceive)
 		p.output(m.Receipt.Funds[i].output(), id, ledger.RoleReceive, sign)
 	}
-	return p.merged()
+	return ledger.MergePostings(p.list)
 }

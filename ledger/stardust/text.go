@@ -4,22 +4,18 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/binary"
-	"encoding/json"
 	"io"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"permanode/ledger"
+	"permanode/ledger/jsonleaf"
 )
 
-// The bounds of what is read from a payload. Beyond them a payload is text and no more: nothing of it is
-// shortened.
-const (
-	maxUnpacked  = 256 << 10 // bytes that a compressed payload may unpack to
-	maxDepth     = 64        // levels of a JSON text
-	maxPathBytes = 1 << 20   // sum of the paths of a JSON text's members
-)
+// maxUnpacked is how many bytes a compressed payload may unpack to. Beyond it a payload is bytes and no more: nothing
+// of it is shortened.
+const maxUnpacked = 256 << 10
 
 // readText returns what a person can read in a payload: its text if it is UTF-8 and shows anything, and
 // the leaves if that is one JSON object or array. A gzip stream and an IOTA DID document are read by what
@@ -39,7 +35,7 @@ func readText(data []byte) (string, []ledger.Leaf) {
 	if strings.IndexFunc(text, shows) < 0 {
 		return "", nil
 	}
-	return text, jsonLeaves(data)
+	return text, jsonleaf.Read(data)
 }
 
 // shows reports whether a character leaves ink.
@@ -65,75 +61,4 @@ func didDocument(data []byte) ([]byte, bool) {
 		return nil, false
 	}
 	return data[head:], true
-}
-
-// jsonLeaves returns the scalars of a JSON object or array in their order, repeated keys included; nil if
-// data is anything else.
-func jsonLeaves(data []byte) []ledger.Leaf {
-	trimmed := bytes.TrimLeft(data, " \t\r\n")
-	if len(trimmed) == 0 || trimmed[0] != '{' && trimmed[0] != '[' || !json.Valid(trimmed) {
-		return nil
-	}
-	w := leafWalk{dec: json.NewDecoder(bytes.NewReader(trimmed))}
-	w.dec.UseNumber() // a number keeps its digits
-	if !w.value("", 0) {
-		return nil
-	}
-	return w.leaves
-}
-
-type leafWalk struct {
-	dec    *json.Decoder
-	leaves []ledger.Leaf
-	paths  int
-}
-
-// value reads one value at path; it reports false when the bounds are reached.
-func (w *leafWalk) value(path string, depth int) bool {
-	tok, err := w.dec.Token()
-	if w.paths += len(path); err != nil || depth > maxDepth || w.paths > maxPathBytes {
-		return false
-	}
-	delim, ok := tok.(json.Delim)
-	if !ok {
-		w.leaves = append(w.leaves, ledger.Leaf{Path: path, Value: scalar(tok)})
-		return true
-	}
-	for w.dec.More() {
-		at := path
-		if delim == '{' {
-			key, err := w.dec.Token()
-			if err != nil {
-				return false
-			}
-			at = joinPath(path, key.(string))
-		}
-		if !w.value(at, depth+1) {
-			return false
-		}
-	}
-	_, err = w.dec.Token()
-	return err == nil
-}
-
-func joinPath(path, key string) string {
-	if path == "" {
-		return key
-	}
-	return path + "." + key
-}
-
-func scalar(tok json.Token) string {
-	switch v := tok.(type) {
-	case string:
-		return v
-	case json.Number:
-		return v.String()
-	case bool:
-		if v {
-			return "true"
-		}
-		return "false"
-	}
-	return "null"
 }
