@@ -182,9 +182,14 @@ type Record struct {
 	Reason uint16 // the era's conflict reason; 0 unless State is Conflicting
 	Basis  Basis
 	Self   bool // container of its own unit (Chrysalis, legacy): served, last in order, never a log record
-	Parts  []Part
-	Moves  []Move
-	Posts  []Posting
+
+	// Undecoded says that this version could not read all of the record: id and bytes are proven, but state,
+	// postings and facts may lack what a version that knows the form would find. [Codec.Facts] says why.
+	Undecoded bool
+
+	Parts []Part
+	Moves []Move
+	Posts []Posting
 }
 
 // Change is one step of an era's state: after the unit, Key has the value Val. Both are opaque to
