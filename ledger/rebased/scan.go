@@ -1,6 +1,8 @@
 package rebased
 
 import (
+	"encoding/binary"
+	"math"
 	"unicode"
 	"unicode/utf8"
 )
@@ -38,7 +40,7 @@ func wholeString(b []byte) ([]byte, bool) {
 // stringVector reads b as a vector of one or more printable strings of at least a byte, without a byte left.
 func stringVector(b []byte) []string {
 	count, used := uleb(b)
-	b = b[max(used, 0):]
+	b = b[used:]
 	if used == 0 || count == 0 || uint64(count) > uint64(len(b)/2) { // a string takes two bytes or more
 		return nil
 	}
@@ -135,15 +137,9 @@ func printable(b []byte) bool {
 // uleb reads the length that b begins with, in its only form (spec 2), and how many bytes it takes; 0 bytes if there is
 // none.
 func uleb(b []byte) (n uint32, used int) {
-	for i := range min(len(b), 5) {
-		c := b[i]
-		if i == 4 && c > 0x0f || i > 0 && c == 0 {
-			return 0, 0
-		}
-		n |= uint32(c&0x7f) << (7 * i)
-		if c < 0x80 {
-			return n, i + 1
-		}
+	v, used := binary.Uvarint(b[:min(len(b), 5)])
+	if used <= 0 || v > math.MaxUint32 || used > 1 && b[used-1] == 0 {
+		return 0, 0
 	}
-	return 0, 0
+	return uint32(v), used
 }
