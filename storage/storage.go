@@ -17,12 +17,21 @@ import (
 
 // Span is a range of units that are complete, proven and consecutive, and how it was opened.
 type Span struct {
-	Lo, Hi   uint64    // inclusive; Hi == Lo-1 while nothing is committed
-	Held     bool      // holds a ledger: states were decided by replay. Else by claims, proven by root
+	Lo, Hi   uint64    // inclusive; Hi == Lo-1, which may wrap around, while nothing is committed
+	Held     bool      // holds the whole ledger: states and values come from it. Else by claims, proven by root
 	Snapshot []string  // SHA-256, hex, of the snapshot files that opened it; empty without
 	PrevID   ledger.ID // id of the unit before Lo, where the snapshot names one
 	PrevTime int64     // its signed time, POSIX ms
 }
+
+// Empty reports whether nothing is committed.
+func (s Span) Empty() bool { return s.Hi+1 == s.Lo }
+
+// Next is the number of the unit that continues the span.
+func (s Span) Next() uint64 { return s.Hi + 1 }
+
+// Has reports whether unit seq is committed in the span.
+func (s Span) Has(seq uint64) bool { return s.Lo <= seq && seq <= s.Hi && !s.Empty() }
 
 // Gap is a range of units that are wanted and not there, with a reason.
 type Gap struct {
@@ -39,7 +48,7 @@ type Coverage struct {
 // Set returns the units in coverage.
 func (c Coverage) Set() (s ranges.Set) {
 	for _, sp := range c.Spans {
-		if sp.Hi >= sp.Lo && sp.Hi != sp.Lo-1 {
+		if !sp.Empty() && sp.Hi >= sp.Lo {
 			s.Add(sp.Lo, sp.Hi)
 		}
 	}
@@ -49,7 +58,7 @@ func (c Coverage) Set() (s ranges.Set) {
 // Has reports whether a committed unit has this number.
 func (c Coverage) Has(seq uint64) bool {
 	for _, sp := range c.Spans {
-		if sp.Lo <= seq && seq <= sp.Hi && sp.Hi != sp.Lo-1 {
+		if sp.Has(seq) {
 			return true
 		}
 	}
@@ -92,6 +101,7 @@ const (
 	NoteRefused      NoteKind = "refused"      // forged or malformed content; the bytes are in quarantine
 	NoteClaim        NoteKind = "claim"        // a node's claim that the proof contradicts
 	NoteDecision     NoteKind = "decision"     // an operator's word on an equivocation: Unit is the one that counts
+	NoteUndecoded    NoteKind = "undecoded"    // records of the unit that this version could not read whole
 	NoteGap          NoteKind = "gap"          // Gap: sets the gap From..To with Reason; closing is the store's own work
 )
 
@@ -146,6 +156,9 @@ type Writer interface {
 	// that is already stored with the same unit id is skipped; another id fails with ErrConflict. After any
 	// other error nothing of them is visible, now or after a restart, unless they were durable: Commit again.
 	Commit(ctx context.Context, cones []*ledger.Cone) error
+	// Repair replaces what is stored of a committed unit by what the same bytes give now, since this version can
+	// read records that an earlier one could not. Unit and records keep their ids and places. All or nothing.
+	Repair(ctx context.Context, cone *ledger.Cone) error
 	// Note records a fact. The same kind, unit and source again replaces nothing: the first stands.
 	Note(ctx context.Context, n Note) error
 	Close() error

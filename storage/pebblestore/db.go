@@ -82,15 +82,13 @@ func (st *netState) has(seq uint64) bool {
 		switch {
 		case s.Lo > seq:
 			return 1
-		case s.empty() || s.Hi < seq:
+		case s.Empty() || s.Hi < seq:
 			return -1
 		}
 		return 0
 	})
 	return ok && st.spans[i].Lo <= seq
 }
-
-func (s spanRow) empty() bool { return s.Hi == s.Lo-1 }
 
 // coverage returns a copy.
 func (st *netState) coverage() (c storage.Coverage) {

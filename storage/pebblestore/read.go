@@ -70,28 +70,18 @@ func (d *DB) Unit(ctx context.Context, net ledger.NetID, seq uint64) (ledger.Uni
 	if err != nil {
 		return ledger.Unit{}, nil, err
 	}
-	key := keySeq(tabManifest, net, seq)
-	val, err := v.get(key)
-	if err != nil {
-		return ledger.Unit{}, nil, v.lost(key, err)
+	m, err := v.manifest(seq)
+	if err == nil {
+		err = v.checkList(&u.Unit, m)
 	}
-	m, err := decodeManifest(val)
 	if err != nil {
-		return ledger.Unit{}, nil, d.badRow(key, err)
+		return ledger.Unit{}, nil, err
 	}
 	return u.Unit, m, nil
 }
 
 // errMissing says why a row that must be there is damage.
 var errMissing = errors.New("the row is missing although its unit is committed")
-
-// lost turns a missing row of a committed unit into damage.
-func (v *view) lost(key []byte, err error) error {
-	if errors.Is(err, pebble.ErrNotFound) {
-		return v.d.badRow(key, errMissing)
-	}
-	return err
-}
 
 func (v *view) notFound(what string) error {
 	return fmt.Errorf("%s of %s: %w", what, v.network.Name, storage.ErrNotFound)
@@ -161,7 +151,14 @@ func (d *DB) Record(ctx context.Context, net ledger.NetID, ord ledger.Ord) (ledg
 	if err != nil {
 		return ledger.Record{}, err
 	}
-	return d.decodeRecord(codec, key, ord, val)
+	rec, err := d.decodeRecord(codec, key, ord, val)
+	if err == nil {
+		err = (&parts{v: v}).check(&rec, key)
+	}
+	if err != nil {
+		return ledger.Record{}, err
+	}
+	return rec, nil
 }
 
 // decodeRecord reads a record's row and hashes its bytes.
@@ -240,6 +237,7 @@ func (v *view) cone(codec ledger.Codec, it *pebble.Iterator, seq uint64) (*ledge
 	}
 	c := &ledger.Cone{Net: v.network.ID, Unit: u.Unit, Moves: u.moves, Posts: u.posts}
 	c.Records = make([]ledger.Record, 0, min(u.records, 1<<16))
+	whole := &parts{v: v}
 	for pos := range u.records {
 		key := appendRecordKey(nil, v.network.ID, ledger.Ord{Seq: seq, Pos: uint32(pos)})
 		if !it.Valid() {
@@ -255,6 +253,9 @@ func (v *view) cone(codec ledger.Codec, it *pebble.Iterator, seq uint64) (*ledge
 			return nil, v.d.readError(key, err)
 		}
 		rec, err := v.d.decodeRecord(codec, key, ledger.OrdFrom(key[2:]), bytes.Clone(val))
+		if err == nil {
+			err = whole.check(&rec, key)
+		}
 		if err != nil {
 			return nil, err
 		}

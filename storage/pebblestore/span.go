@@ -39,7 +39,7 @@ func (w *writer) open(ctx context.Context, span storage.Span, start iter.Seq2[le
 			return nil
 		case s.Lo == span.Lo:
 			return errors.New("a span begins there that was opened otherwise")
-		case s.Lo < span.Lo && !s.empty() && span.Lo <= s.Hi:
+		case s.Lo < span.Lo && !s.Empty() && span.Lo <= s.Hi:
 			return fmt.Errorf("the span %d to %d overlaps it", s.Lo, s.Hi)
 		}
 	}
@@ -235,7 +235,7 @@ func setGap(st *netState, n storage.Note) []storage.Gap {
 		}
 	}
 	for _, s := range st.spans {
-		if s.empty() || s.Hi < from || s.Lo > n.To {
+		if s.Empty() || s.Hi < from || s.Lo > n.To {
 			continue
 		}
 		if s.Lo > from {

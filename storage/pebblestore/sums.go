@@ -321,7 +321,7 @@ func (d *DB) lastUnits() (out []lastUnit, err error) {
 	for net, n := range d.nets {
 		st := n.state.Load()
 		i := len(st.spans) - 1
-		for i >= 0 && st.spans[i].empty() {
+		for i >= 0 && st.spans[i].Empty() {
 			i--
 		}
 		if i < 0 {

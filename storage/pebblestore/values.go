@@ -238,8 +238,11 @@ func encodeUnit(c *ledger.Cone) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(u.TimeMs))
 	b = appendBytes(b, u.Header)
 	b = appendBytes(b, u.Auth)
-	b = append(b, flag(u.List != nil, 1))
+	b = append(b, flag(u.List != nil, 1)|flag(!u.AttestedBy.IsZero(), 2))
 	b = appendBytes(b, u.List)
+	if !u.AttestedBy.IsZero() {
+		b = appendID(b, u.AttestedBy)
+	}
 	b = binary.AppendUvarint(b, uint64(len(c.Records)))
 	b = appendMoves(b, c.Moves)
 	return appendPosts(b, c.Posts)
@@ -254,11 +257,16 @@ func decodeUnit(key, val []byte) (u unitRow, err error) {
 	u.ID, u.Prev = r.id(), r.id()
 	u.TimeMs = int64(r.uint64())
 	u.Header, u.Auth = r.bytes(), r.bytes()
-	hasList := r.flags(1) != 0
-	if list := r.bytes(); hasList {
+	flags := r.flags(3)
+	if list := r.bytes(); flags&1 != 0 {
 		u.List = list
 	} else if len(list) > 0 {
 		r.fail("a list where there is none")
+	}
+	if flags&2 != 0 {
+		if u.AttestedBy = r.id(); u.AttestedBy.IsZero() {
+			r.fail("attested by nothing")
+		}
 	}
 	u.records = r.uvarint()
 	u.moves, u.posts = r.moves(), r.posts()
@@ -323,7 +331,7 @@ func (r *reader) posts() (out []ledger.Posting) {
 
 func appendRecord(b []byte, rec *ledger.Record) []byte {
 	b = appendID(append(b, rowVersion), rec.ID)
-	b = append(b, rec.Kind, byte(rec.State), byte(rec.Basis), flag(rec.Self, 1))
+	b = append(b, rec.Kind, byte(rec.State), byte(rec.Basis), flag(rec.Self, 1)|flag(rec.Undecoded, 2))
 	b = binary.AppendUvarint(b, uint64(rec.Reason))
 	b = binary.AppendUvarint(b, uint64(len(rec.Parts)))
 	for _, p := range rec.Parts {
@@ -339,7 +347,8 @@ func decodeRecord(o ledger.Ord, val []byte) (rec ledger.Record, err error) {
 	r.version()
 	rec.Ord, rec.ID = o, r.id()
 	rec.Kind, rec.State, rec.Basis = r.byte(), ledger.State(r.byte()), ledger.Basis(r.byte())
-	rec.Self = r.flags(1) != 0
+	flags := r.flags(3)
+	rec.Self, rec.Undecoded = flags&1 != 0, flags&2 != 0
 	reason := r.uvarint()
 	if reason > 0xffff {
 		r.fail("reason %d", reason)

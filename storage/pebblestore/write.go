@@ -269,6 +269,73 @@ func (w *writer) plan(cones []*ledger.Cone) (*netState, []*ledger.Cone, error) {
 	return &st, todo, nil
 }
 
+// Repair replaces the rows of a committed unit.
+func (w *writer) Repair(ctx context.Context, c *ledger.Cone) error {
+	if err := w.repair(ctx, c); err != nil {
+		return fmt.Errorf("repair unit %d of %s: %w", c.Unit.Seq, w.name, err)
+	}
+	return nil
+}
+
+func (w *writer) repair(ctx context.Context, c *ledger.Cone) error {
+	if err := w.validate(c); err != nil {
+		return err
+	}
+	if err := w.lock(ctx); err != nil {
+		return err
+	}
+	defer w.d.commitMu.Unlock()
+	st := w.n.state.Load()
+	if !st.has(c.Unit.Seq) {
+		return fmt.Errorf("it is not committed: %w", storage.ErrNotFound)
+	}
+	if err := w.same(c); err != nil {
+		return err
+	}
+	if u, err := (&view{netState: st, d: w.d, pr: w.d.db}).unit(c.Unit.Seq); err != nil {
+		return err
+	} else if u.records != uint64(len(c.Records)) {
+		return fmt.Errorf("it is stored with %d records, not %d: %w", u.records, len(c.Records), storage.ErrConflict)
+	}
+	if err := w.d.room(ctx); err != nil {
+		return err
+	}
+	return w.guarded(st, func() error {
+		b := &batch{w: w}
+		for i := range c.Records {
+			if err := b.replaced(&c.Records[i]); err != nil {
+				return err
+			}
+		}
+		for i := range c.Records {
+			b.record(&c.Records[i])
+		}
+		b.set(keySeq(tabManifest, w.net, c.Unit.Seq), encodeManifest(storage.Manifest(c)))
+		b.unit(c)
+		return b.flush(pebble.Sync)
+	})
+}
+
+// replaced takes away the postings of the stored row of r: those that still hold are set again.
+func (b *batch) replaced(r *ledger.Record) error {
+	key := appendRecordKey(nil, b.w.net, r.Ord)
+	val, err := b.w.d.get(b.w.d.db, key)
+	if err != nil {
+		return err
+	}
+	old, err := decodeRecord(r.Ord, val)
+	if err != nil {
+		return b.w.d.badRow(key, err)
+	}
+	if old.ID != r.ID {
+		return fmt.Errorf("record %s is stored with id %s, not %s: %w", r.Ord, old.ID, r.ID, storage.ErrConflict)
+	}
+	for i := range old.Posts {
+		b.delete(appendPostingKey(nil, b.w.net, old.Posts[i].Key, r.Ord))
+	}
+	return nil
+}
+
 // same compares a cone with the unit that is stored under its number.
 func (w *writer) same(c *ledger.Cone) error {
 	key := keySeq(tabUnit, w.net, c.Unit.Seq)
@@ -364,19 +431,22 @@ func (b *batch) full() error {
 // that whoever finds the record of a commit that did not end can take its postings away.
 func (b *batch) records(c *ledger.Cone) error {
 	for i := range c.Records {
-		r := &c.Records[i]
-		b.key = appendRecordKey(b.key[:0], b.w.net, r.Ord)
-		b.val = appendRecord(b.val[:0], r)
-		b.set(b.key, b.val)
-		for j := range r.Posts {
-			b.posting(&r.Posts[j], r.Ord)
-		}
+		b.record(&c.Records[i])
 		if err := b.full(); err != nil {
 			return err
 		}
 	}
 	b.set(keySeq(tabManifest, b.w.net, c.Unit.Seq), encodeManifest(storage.Manifest(c)))
 	return b.full()
+}
+
+func (b *batch) record(r *ledger.Record) {
+	b.key = appendRecordKey(b.key[:0], b.w.net, r.Ord)
+	b.val = appendRecord(b.val[:0], r)
+	b.set(b.key, b.val)
+	for j := range r.Posts {
+		b.posting(&r.Posts[j], r.Ord)
+	}
 }
 
 func (b *batch) posting(p *ledger.Posting, o ledger.Ord) {

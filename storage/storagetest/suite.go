@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"testing"
 
 	"permanode/ledger"
@@ -43,6 +44,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Engine) {
 		{"Notes", testNotes},
 		{"Large", testLarge},
 		{"Refused", testRefused},
+		{"Repair", testRepair},
 		{"Changed", testChanged},
 		{"Contexts", testContexts},
 		{"Closed", testClosed},
@@ -159,6 +161,54 @@ func absent(t *testing.T, r *run) {
 	if set, err := r.s.SeqAt(ctx, net, 5, 5); err != nil || set.Len() != 0 {
 		t.Errorf("no time at all: %v, %v", set, err)
 	}
+}
+
+// testRepair stores units as a version would that could not read some records, then repairs them.
+func testRepair(t *testing.T, e Engine) {
+	r := start(t, e, 8, Shape{})
+	ctx, whole := t.Context(), r.next(6)
+	for _, c := range whole {
+		poor := *c
+		poor.Records = slices.Clone(c.Records)
+		for i := range poor.Records {
+			rec := &poor.Records[i]
+			rec.Undecoded, rec.State, rec.Moves = true, ledger.Executed, nil
+			rec.Posts = append(rec.Posts[:min(1, len(rec.Posts)):1], ledger.Posting{Key: ledger.Key{Kind: ledger.KeyTag, Val: "a guess"}, Role: ledger.RoleMention})
+		}
+		if err := r.w.Repair(ctx, c); !errors.Is(err, storage.ErrNotFound) {
+			t.Fatalf("repair of unit %d that is not there: %v", c.Unit.Seq, err)
+		}
+		if err := r.w.Commit(ctx, []*ledger.Cone{&poor}); err != nil {
+			t.Fatal(err)
+		}
+		for i := range poor.Records {
+			if got, err := r.s.Record(ctx, r.w.Net(), poor.Records[i].Ord); err != nil || !got.Undecoded {
+				t.Fatalf("a record that was not read whole comes back as %v, %v", got.Undecoded, err)
+			}
+		}
+	}
+	last := *whole[len(whole)-1]
+	last.Records = append(slices.Clone(last.Records), ledger.Record{
+		Ord: ledger.Ord{Seq: last.Unit.Seq, Pos: uint32(len(last.Records))}, ID: last.Unit.ID, Parts: []ledger.Part{{Kind: ledger.PartObject, Raw: []byte{1}}},
+	})
+	if err := r.w.Repair(ctx, &last); !errors.Is(err, storage.ErrConflict) {
+		t.Errorf("repair with a record more: %v", err)
+	}
+	for range 2 { // twice is as once
+		for _, c := range whole {
+			if err := r.w.Repair(ctx, c); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, c := range whole {
+		r.m.Commit(c)
+	}
+	r.check(0)
+	r.reopen()
+	r.check(0)
+	r.commit(r.next(3)...)
+	r.check(0)
 }
 
 func firstError[T any](s iter.Seq2[T, error]) error {
