@@ -14,8 +14,8 @@ const (
 // the last unit before one that a source has.
 func (c *Collector) fetchAbove(ctx context.Context, p *problem, newest uint64) (to uint64, err error) {
 	to = p.seq
-	if p.kind == problemPruned {
-		to = min(c.pool.prunedTo(), newest)
+	if hole := c.pool.missingTo(p.seq); hole != p.seq-1 {
+		to = min(hole, newest)
 	}
 	open := true // no unit above was found yet
 	for seq := to + 1; seq <= newest && seq-p.seq <= aboveMost; seq++ {

@@ -85,7 +85,7 @@ func New(cfg Config) (*Collector, error) {
 		log:     cfg.Log.With("network", cfg.Network),
 		pool:    newPool(cfg.Trust.Identity, cfg.Sources),
 		cache:   newByteCache(cfg.Memory / 4),
-		meter:   &meter{status: Status{Network: cfg.Network, Phase: Starting}},
+		meter:   &meter{status: Status{Network: cfg.Network, Phase: Starting, Stated: cfg.Trust.States}},
 		window:  cfg.Memory / 4,
 		maxCone: cfg.Memory / 4,
 		workers: cfg.Workers,
@@ -147,7 +147,7 @@ func (c *Collector) catchUp(ctx context.Context) error {
 			if silent++; silent >= giveUpAfter || !c.pool.resting() || c.onlyOthers() {
 				return errors.Join(fmt.Errorf("network %s: %w", c.name, ErrNoSource), c.pool.err())
 			}
-		case sp.Hi >= newest && c.tries == 0:
+		case newest < sp.Next() && c.tries == 0:
 			if c.pool.unheard(giveUpAfter) {
 				break
 			}
@@ -216,7 +216,7 @@ func (c *Collector) turn(ctx context.Context) (wait time.Duration, err error) {
 		c.beginByClaims(oldest) // pruned since, and nothing was committed
 		sp = c.span.Load()
 	}
-	if newest <= sp.Hi {
+	if newest < sp.Next() {
 		return c.idle(ctx)
 	}
 	c.phase(CatchingUp)

@@ -97,6 +97,10 @@ func (c *Collector) signed(ctx context.Context, found []*variant, start ledger.S
 			out = append(out, v)
 			continue
 		}
+		if errors.As(err, new(*ledger.Unjudged)) {
+			v.err = err
+			continue
+		}
 		if !untrue(err) {
 			return nil, err
 		}
@@ -121,12 +125,13 @@ func untrue(err error) bool {
 	return errors.As(err, &forged) || errors.Is(err, ledger.ErrSyntax)
 }
 
-// chooseHead returns the head of unit seq that continues start, begun. It returns a *problem if there is
+// chooseHead returns the head of unit seq that continues start, begun; found are its heads if they were asked for. It returns a *problem if there is
 // none now, and an *EquivocationError if the signers went on from another unit than the committed one.
-func (c *Collector) chooseHead(ctx context.Context, seq uint64, start ledger.Start) (*variant, error) {
-	found, err := c.heads(ctx, seq)
-	if err != nil {
-		return nil, err
+func (c *Collector) chooseHead(ctx context.Context, seq uint64, start ledger.Start, found []*variant) (_ *variant, err error) {
+	if len(found) == 0 {
+		if found, err = c.heads(ctx, seq); err != nil {
+			return nil, err
+		}
 	}
 	if len(found) == 0 {
 		return nil, c.missing(seq, errors.New("no source has the unit"))
@@ -136,7 +141,11 @@ func (c *Collector) chooseHead(ctx context.Context, seq uint64, start ledger.Sta
 		return nil, err
 	}
 	if len(good) == 0 {
-		return nil, &problem{seq: seq, kind: problemForged, err: found[0].refusal()}
+		kind := problemForged
+		if errors.As(found[0].err, new(*ledger.Unjudged)) {
+			kind = problemUndecided
+		}
+		return nil, &problem{seq: seq, kind: kind, err: found[0].refusal()}
 	}
 	c.noteVariants(good)
 	var next []*variant // one a unit id
@@ -267,9 +276,10 @@ func (c *Collector) missing(seq uint64, why error) *problem {
 	case c.pool.resting():
 		p.kind = problemTransport
 		p.err = errors.Join(why, c.pool.err())
-	case seq <= c.pool.prunedTo():
+	case c.pool.pruned(seq):
 		p.kind = problemPruned
-		p.err = fmt.Errorf("every source has pruned it (the oldest unit that one still has is %d)", c.pool.prunedTo()+1)
+		oldest, _, _ := c.pool.span()
+		p.err = fmt.Errorf("every source has pruned it (the oldest unit that one still has is %d)", oldest)
 	}
 	return p
 }
@@ -282,13 +292,13 @@ func (c *Collector) audit(ctx context.Context) error {
 		}
 		s.mu.Lock()
 		todo := slices.Collect(s.unaudited.All())
-		newest, pruned := s.info.Newest, s.info.Pruned
+		newest, oldest := s.info.Newest, s.info.Oldest
 		s.mu.Unlock()
 		for _, seq := range todo {
 			if seq > newest || !c.isCommitted(seq) {
 				continue
 			}
-			if seq > pruned {
+			if seq >= oldest {
 				if done, err := c.compare(ctx, s, seq); err != nil || !done {
 					if err != nil {
 						return err

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 
+	"permanode/internal/ranges"
 	"permanode/ledger"
 )
 
@@ -20,11 +21,13 @@ var (
 // Info is what a source says of itself.
 type Info struct {
 	Identity string // the network's own identity as in a trust file; "" if the source does not say
+	Begin    string // where it says no more: the first characters of that identity, else ""
 	Name     string // the network's readable name, "" if unknown
 	Software string // node software and version, for people
-	Oldest   uint64 // first unit it can still serve, 0 if unknown
+	Oldest   uint64 // first unit it can still serve: everything before it is gone
 	Newest   uint64 // newest confirmed unit
-	Pruned   uint64 // everything up to here is gone; 0 if nothing
+	// Missing are units between Oldest and Newest that the source knows it has not, in order.
+	Missing []ranges.Range
 }
 
 // Source is asked, and never believed. All methods are safe for concurrent use, watch the context

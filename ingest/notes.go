@@ -117,3 +117,27 @@ func lies(said *ledger.NodeClaims, cone *ledger.Cone) (n int, first string) {
 	}
 	return n, first
 }
+
+// noteUndecoded notes a unit with records that this version could not read whole: check --repair finds it by that.
+func (c *Collector) noteUndecoded(cone *ledger.Cone) {
+	var why string
+	n := 0
+	for i := range cone.Records {
+		r := &cone.Records[i]
+		if !r.Undecoded {
+			continue
+		}
+		if n++; n == 1 {
+			f, err := c.codec.Facts(r, c.cfg.Trust)
+			if why = f.Undecoded; err != nil {
+				why = err.Error()
+			}
+		}
+	}
+	if n > 0 {
+		c.note(storage.Note{
+			Kind: storage.NoteUndecoded, Seq: cone.Unit.Seq, To: cone.Unit.Seq, Unit: cone.Unit.ID, Source: c.name, Code: "record.undecoded",
+			Text: oneLine(fmt.Sprintf("%d of its %d records are stored as received and could not be read whole: %s", n, len(cone.Records), why)),
+		})
+	}
+}

@@ -45,9 +45,11 @@ func (c *Collector) prepareSpan(ctx context.Context) error {
 // auditNewest marks the newest committed units for comparison with every source: an earlier run may have
 // known other ones.
 func (c *Collector) auditNewest(sp storage.Span) {
-	for seq := sp.Hi; seq >= sp.Lo && seq > 0 && sp.Hi-seq < auditBack; seq-- {
-		for _, s := range c.pool.all {
-			s.audit(seq)
+	for back := range uint64(auditBack) {
+		if seq := sp.Hi - back; sp.Has(seq) {
+			for _, s := range c.pool.all {
+				s.audit(seq)
+			}
 		}
 	}
 }
@@ -117,15 +119,21 @@ func (c *Collector) openFiles(ctx context.Context, sums []string) (storage.Span,
 func (c *Collector) beginByClaims(oldest uint64) {
 	lo := c.cfg.Start
 	if lo == 0 {
-		lo = max(oldest, 1)
+		lo = max(oldest, c.cfg.Trust.First)
 	}
-	c.setSpan(storage.Span{Lo: lo, Hi: lo - 1})
+	// What begins with the network's first unit, and takes nothing over from elsewhere, holds the whole ledger.
+	c.setSpan(storage.Span{Lo: lo, Hi: lo - 1, Held: c.cfg.Trust.States && lo == c.cfg.Trust.First})
 	c.unopened = true
 }
 
 func (c *Collector) setSpan(sp storage.Span) {
 	c.span.Store(&sp)
-	c.meter.update(func(s *Status) { s.First, s.Last, s.Held = sp.Lo, sp.Hi, sp.Held })
+	c.meter.update(func(s *Status) {
+		s.First, s.Held = sp.Lo, sp.Held
+		if s.Any = !sp.Empty(); s.Any || sp.Lo > 0 {
+			s.Last = sp.Hi
+		}
+	})
 }
 
 // commit makes cones durable. It runs in the pass's commit stage only, or between passes.
@@ -158,6 +166,7 @@ func (c *Collector) commit(ctx context.Context, cones []*ledger.Cone) error {
 	c.overlay.commit(cones)
 	for _, cone := range cones {
 		c.cache.forget(cone.Records)
+		c.noteUndecoded(cone)
 	}
 	c.meter.committed(cones)
 	if err := c.flushNotes(ctx); err != nil {
@@ -173,14 +182,14 @@ var none iter.Seq2[ledger.Change, error] = func(func(ledger.Change, error) bool)
 // where returns the position of the next unit.
 func (c *Collector) where(ctx context.Context) (position, error) {
 	sp := *c.span.Load()
-	at := position{next: sp.Hi + 1, held: sp.Held}
-	if at.next > sp.Lo {
+	at := position{next: sp.Next(), held: sp.Held}
+	if !sp.Empty() {
 		u, _, err := c.store.Unit(ctx, c.net, sp.Hi)
 		if err != nil {
 			return at, fmt.Errorf("unit %d of %s: %w", sp.Hi, c.name, err)
 		}
 		at.prev = &u
-	} else if sp.Held {
+	} else if len(sp.Snapshot) > 0 {
 		at.snap = &ledger.Unit{Seq: sp.Lo - 1, ID: sp.PrevID, TimeMs: sp.PrevTime}
 	}
 	return at, nil
@@ -201,7 +210,7 @@ func (c *Collector) alone() ledger.Start {
 
 func (c *Collector) isCommitted(seq uint64) bool {
 	sp := c.span.Load()
-	return sp != nil && sp.Lo <= seq && seq <= sp.Hi
+	return sp != nil && sp.Has(seq)
 }
 
 // claimSources returns the sources that may be asked for claims about unit seq: those whose claims about it

@@ -39,8 +39,8 @@ func newOverlay(store storage.Reader, net ledger.NetID) *overlay {
 	return &overlay{store: store, net: net, ids: map[ledger.ID]uint64{}, state: map[string]stateAt{}}
 }
 
-// walked adds the records of a closed cone.
-func (o *overlay) walked(seq uint64, members []ledger.Identified) {
+// walked adds the records of a closed cone, and the state that its head gives.
+func (o *overlay) walked(seq uint64, members []ledger.Identified, head []ledger.Change) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	u := unitIDs{seq: seq, ids: make([]ledger.ID, len(members))}
@@ -49,6 +49,9 @@ func (o *overlay) walked(seq uint64, members []ledger.Identified) {
 		o.ids[members[i].ID] = seq
 	}
 	o.units = append(o.units, u)
+	for _, ch := range head {
+		o.state[string(ch.Key)] = stateAt{ch.Val, seq}
+	}
 }
 
 // sealed adds the state after a cone.

@@ -67,6 +67,10 @@ type run struct {
 	window *semaphore.Weighted
 	stop   context.CancelFunc
 
+	ahead    map[uint64][]*variant // heads that were asked for ahead; of the gathering stage, as the next two
+	attested map[uint64]ledger.Attestation
+	looked   uint64 // units below were looked at for attestation
+
 	mu    sync.Mutex
 	first *problem // of the lowest unit
 }
@@ -98,7 +102,12 @@ func (r *run) problem() *problem {
 func (r *run) gatherAll(ctx context.Context, at position, target uint64, out chan<- *gathered) error {
 	c := r.c
 	for seq := at.next; seq <= target; seq++ {
-		cone, err := c.gather(ctx, seq, c.start(at, seq))
+		start := c.start(at, seq)
+		if err := r.attest(ctx, seq, target, start); err != nil {
+			return err
+		}
+		start.Attested = r.attested[seq]
+		cone, err := c.gather(ctx, seq, start, r.take(seq))
 		if err != nil {
 			// What was walked before still counts: it is handed on, then the problem ends the pass in its place.
 			var p *problem
@@ -111,7 +120,7 @@ func (r *run) gatherAll(ctx context.Context, at position, target uint64, out cha
 		if err := r.window.Acquire(ctx, r.weight(cone)); err != nil {
 			return err
 		}
-		c.overlay.walked(seq, cone.members)
+		c.overlay.walked(seq, cone.members, cone.asm.HeadChanges())
 		if !send(ctx, out, cone) {
 			return ctx.Err()
 		}
@@ -327,7 +336,12 @@ func (c *Collector) rejected(p *prepared, err error) *problem {
 			s.lied(1, err)
 		}
 	}
-	c.refuse(seq, ledger.ID{}, p.from.Name(), err, c.codec.Head(p.unit))
+	if p.cone != nil && p.claims == nil {
+		p.cone.lied(1, err)
+		c.refuse(seq, ledger.ID{}, p.cone.Name(), err, c.codec.Head(p.unit))
+	} else {
+		c.refuse(seq, ledger.ID{}, p.from.Name(), err, c.codec.Head(p.unit))
+	}
 	return &problem{seq: seq, kind: problemForged, err: err}
 }
 

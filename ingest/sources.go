@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"permanode/ledger"
 )
 
 const (
@@ -122,8 +125,8 @@ func (p *pool) meet(s *asked, info Info) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.info, s.met, s.other = info, true, nil
-	if info.Identity != "" && info.Identity != p.identity {
-		s.other = &OtherNetworkError{Source: s.Name(), Got: info.Identity, Want: p.identity, Name: info.Name}
+	if info.Identity != "" && info.Identity != p.identity || !strings.HasPrefix(p.identity, info.Begin) {
+		s.other = &OtherNetworkError{Source: s.Name(), Got: cmp.Or(info.Identity, info.Begin), Want: p.identity, Name: info.Name}
 		s.lastErr, s.until = s.other, time.Now().Add(otherPause)
 	}
 }
@@ -133,9 +136,8 @@ func (p *pool) span() (oldest, newest uint64, ok bool) {
 	for _, s := range p.all {
 		s.mu.Lock()
 		if s.met && s.other == nil {
-			low := max(s.info.Oldest, s.info.Pruned+1)
-			if !ok || low < oldest {
-				oldest = low
+			if !ok || s.info.Oldest < oldest {
+				oldest = s.info.Oldest
 			}
 			newest, ok = max(newest, s.info.Newest), true
 		}
@@ -144,13 +146,55 @@ func (p *pool) span() (oldest, newest uint64, ok bool) {
 	return oldest, newest, ok
 }
 
-// prunedTo returns up to where every source of this network has pruned.
-func (p *pool) prunedTo() uint64 {
+// pruned reports whether every source of this network has pruned unit seq.
+func (p *pool) pruned(seq uint64) bool {
 	oldest, _, ok := p.span()
-	if !ok || oldest == 0 {
-		return 0
+	return ok && seq < oldest
+}
+
+// missingTo returns up to where, from unit seq on, no source says that it has anything; seq-1 if one may have seq.
+func (p *pool) missingTo(seq uint64) uint64 {
+	for {
+		end, ok := uint64(0), false // of the widest hole at seq that everybody has
+		for _, s := range p.all {
+			s.mu.Lock()
+			to, lacks := seq, s.other != nil
+			if s.met && !lacks {
+				to, lacks = s.info.missingTo(seq)
+			}
+			skip := s.other != nil
+			s.mu.Unlock()
+			if skip {
+				continue
+			}
+			if !lacks {
+				return seq - 1
+			}
+			if !ok || to < end {
+				end, ok = to, true
+			}
+		}
+		if !ok || end == ledger.MaxSeq {
+			return seq - 1
+		}
+		seq = end + 1
 	}
-	return oldest - 1
+}
+
+// missingTo reports whether the source says that it has not unit seq, and up to which unit then.
+func (i *Info) missingTo(seq uint64) (to uint64, missing bool) {
+	if seq < i.Oldest {
+		return i.Oldest - 1, true
+	}
+	if seq > i.Newest {
+		return ledger.MaxSeq, true
+	}
+	for _, r := range i.Missing {
+		if r.Lo <= seq && seq <= r.Hi {
+			return r.Hi, true
+		}
+	}
+	return 0, false
 }
 
 // err says why nobody can be asked: sources of other networks first, since they need a person.
@@ -190,6 +234,12 @@ func (p *pool) pause() (d time.Duration) {
 	return max(0, d)
 }
 
+// has reports whether the source says that it has unit seq.
+func (i *Info) has(seq uint64) bool {
+	_, missing := i.missingTo(seq)
+	return !missing
+}
+
 // silent reports whether no source of this network answers any more: each failed several times in a row.
 func (p *pool) silent() bool {
 	for _, s := range p.all {
@@ -207,7 +257,7 @@ func (p *pool) silent() bool {
 func (p *pool) claimsToHave(seq uint64) bool {
 	for _, s := range p.all {
 		s.mu.Lock()
-		has := s.other == nil && (!s.met || s.info.Pruned < seq && seq <= s.info.Newest)
+		has := s.other == nil && (!s.met || s.info.has(seq))
 		s.mu.Unlock()
 		if has {
 			return true

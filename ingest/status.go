@@ -30,12 +30,14 @@ type Status struct {
 	Network      string
 	Phase        Phase
 	Sentence     string // what is going on, for a person
-	First, Last  uint64 // of the newest span; Last < First while nothing is committed
+	First, Last  uint64 // of the newest span
+	Any          bool   // something is committed there
 	Newest       uint64 // newest unit that a source of this network claims
 	Lag          uint64 // units confirmed there and not committed here
 	Pending      int    // units above a gap whose bytes are here, not served
 	PendingBytes int64  // held for them, for feeds and for interrupted walks
-	Held         bool   // the span holds a ledger
+	Held         bool   // the span holds the whole ledger
+	Stated       bool   // records state what became of them: no ledger is needed for that
 	Gap          *storage.Gap
 	Units        uint64        // committed by this Collector
 	Records      uint64        // committed by this Collector
@@ -51,7 +53,7 @@ type SourceStatus struct {
 	Name     string
 	Software string
 	Newest   uint64
-	Pruned   uint64
+	Oldest   uint64
 	OK       bool   // asked, of this network, and not left alone for now
 	Lies     int    // answers that were not true
 	Problem  string // the last one, "" if it never failed
@@ -88,7 +90,7 @@ func (m *meter) committed(cones []*ledger.Cone) {
 		s.Units++
 		s.Records += uint64(len(c.Records))
 		s.Bytes += uint64(c.Bytes())
-		s.Last = c.Unit.Seq
+		s.Last, s.Any = c.Unit.Seq, true
 	}
 	at := now()
 	m.samples = append(m.samples, sample{at, s.Units, s.Records})
@@ -155,7 +157,7 @@ func (c *Collector) Status() Status {
 	for _, a := range c.pool.all {
 		a.mu.Lock()
 		st := SourceStatus{
-			Name: a.Name(), Software: a.info.Software, Newest: a.info.Newest, Pruned: a.info.Pruned, Lies: a.lies,
+			Name: a.Name(), Software: a.info.Software, Newest: a.info.Newest, Oldest: a.info.Oldest, Lies: a.lies,
 			OK: a.met && a.other == nil && !now().Before(a.until),
 		}
 		if a.lastErr != nil {
@@ -170,7 +172,10 @@ func (c *Collector) Status() Status {
 
 func (s *Status) sentence() string {
 	mode := "states by replay of a held ledger"
-	if !s.Held {
+	switch {
+	case s.Stated:
+		mode = "states as the records say, signed with the unit"
+	case !s.Held:
 		mode = "no snapshot: states by the claims of nodes, proven by the signed root"
 	}
 	switch s.Phase {
@@ -182,7 +187,7 @@ func (s *Status) sentence() string {
 		if s.Gap != nil {
 			return fmt.Sprintf("waiting for unit %d: %s", s.Gap.From, s.Gap.Reason)
 		}
-		if s.Last >= s.First && s.Last > 0 {
+		if s.Any {
 			return fmt.Sprintf("waiting: no source answers; up to date at unit %d when one did", s.Last)
 		}
 		return "waiting: no source answers"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,21 +26,22 @@ type gathered struct {
 	unit    ledger.Unit
 	members []ledger.Identified
 	bytes   int64
-	claims  *ledger.NodeClaims // nil where a ledger is held
+	claims  *ledger.NodeClaims // nil where none are needed
 	sayers  []*asked           // who made the claims
 	edged   int                // records taken for earlier ones because nobody knows them
 	unsaid  int                // records that nobody made a claim about
 	from    *asked             // who gave the head
+	cone    *asked             // who gave the cone's records, if one source gave it whole
 }
 
-// gather finds the head of unit seq and walks its cone. It returns a *problem if that cannot be had now.
-func (c *Collector) gather(ctx context.Context, seq uint64, start ledger.Start) (*gathered, error) {
-	v, err := c.chooseHead(ctx, seq, start)
+// gather finds the head of unit seq, where it is not among found, and walks its cone. It returns a *problem if that cannot be had now.
+func (c *Collector) gather(ctx context.Context, seq uint64, start ledger.Start, found []*variant) (*gathered, error) {
+	v, err := c.chooseHead(ctx, seq, start, found)
 	if err != nil {
 		return nil, err
 	}
 	w := &walk{c: c, seq: seq, start: start, cone: gathered{asm: v.asm, unit: v.unit, from: v.from[0], bytes: int64(len(v.head))}}
-	if !start.Held {
+	if w.byClaims = !start.Held && !start.Trust.States; w.byClaims {
 		w.cone.claims = &ledger.NodeClaims{Records: map[ledger.ID]ledger.Claimed{}}
 	}
 	if err := w.whole(ctx); err != nil {
@@ -62,6 +64,9 @@ type walk struct {
 	start ledger.Start
 	cone  gathered
 
+	byClaims bool // what became of records, and where the lower edge lies, is claimed by nodes
+
+	tried    []*asked                        // gave a cone that was not true
 	have     map[ledger.ID]ledger.Identified // of a source that gives whole cones
 	haveFrom *asked
 	claimed  map[ledger.ID]bool // asked for claims
@@ -74,7 +79,7 @@ func (w *walk) whole(ctx context.Context) error {
 		s.mu.Lock()
 		cannot := s.noCones
 		s.mu.Unlock()
-		if cannot {
+		if cannot || slices.Contains(w.tried, s) {
 			continue
 		}
 		began := now()
@@ -92,7 +97,7 @@ func (w *walk) whole(ctx context.Context) error {
 		if err != nil {
 			continue
 		}
-		w.have, w.haveFrom = make(map[ledger.ID]ledger.Identified, len(raws)), s
+		w.have, w.haveFrom, w.cone.cone = make(map[ledger.ID]ledger.Identified, len(raws)), s, s
 		for _, r := range w.c.codec.Identify(raws) {
 			w.have[r.ID] = r
 		}
@@ -119,7 +124,7 @@ func (w *walk) close(ctx context.Context) error {
 		}
 		if len(got) > 0 {
 			round, progress = 0, now()
-			if err := w.put(got); err != nil {
+			if err := w.put(ctx, got); err != nil {
 				return err
 			}
 			continue
@@ -127,7 +132,7 @@ func (w *walk) close(ctx context.Context) error {
 		if got == nil { // some were declared edges: ask again what is wanted
 			continue
 		}
-		if round++; round >= walkRounds || now().Sub(progress) > walkPatience || w.seq <= w.c.pool.prunedTo() {
+		if round++; round >= walkRounds || now().Sub(progress) > walkPatience || w.c.pool.pruned(w.seq) {
 			if err := w.giveUp(want, round); err != nil {
 				return err
 			}
@@ -136,7 +141,19 @@ func (w *walk) close(ctx context.Context) error {
 		if err := w.c.pauseRound(ctx, round); err != nil {
 			return err
 		}
+		if err := w.anotherCone(ctx); err != nil {
+			return err
+		}
 	}
+}
+
+// anotherCone leaves a source that gave the cone without all of its records, and takes the cone of the next one.
+func (w *walk) anotherCone(ctx context.Context) error {
+	if w.haveFrom != nil {
+		w.tried = append(w.tried, w.haveFrom)
+	}
+	w.have, w.haveFrom, w.cone.cone = nil, nil, nil
+	return w.whole(ctx)
 }
 
 // giveUp declares what nobody gave an edge where that is possible: at the lower end of a span a node that
@@ -144,7 +161,7 @@ func (w *walk) close(ctx context.Context) error {
 // is a problem.
 func (w *walk) giveUp(want []ledger.ID, rounds int) error {
 	first := w.start.Prev == nil
-	if first || !w.start.Held {
+	if !w.start.Trust.States && (first || !w.start.Held) {
 		w.cone.edged += len(want)
 		w.cone.asm.Edge(want...)
 		return nil
@@ -166,7 +183,7 @@ func (w *walk) find(ctx context.Context, want []ledger.ID) ([]ledger.Identified,
 	if len(got) > 0 {
 		return got, nil
 	}
-	if !w.start.Held {
+	if w.byClaims {
 		if edges, err := w.edges(ctx, want); err != nil || edges {
 			return nil, err
 		}
@@ -178,7 +195,7 @@ func (w *walk) find(ctx context.Context, want []ledger.ID) ([]ledger.Identified,
 }
 
 // put hands records to the assembly, and bounds the cone.
-func (w *walk) put(got []ledger.Identified) error {
+func (w *walk) put(ctx context.Context, got []ledger.Identified) error {
 	for i := range got {
 		w.cone.bytes += int64(len(got[i].Raw)) + entryCost
 	}
@@ -186,10 +203,22 @@ func (w *walk) put(got []ledger.Identified) error {
 		return &problem{seq: w.seq, kind: problemTooLarge, err: fmt.Errorf("%w: more than %d bytes; give more memory", storage.ErrTooLarge, w.c.maxCone)}
 	}
 	err := w.cone.asm.Put(got...)
+	var mismatch *ledger.Mismatch
+	if errors.As(err, &mismatch) && w.haveFrom != nil {
+		return w.otherCone(ctx, got, mismatch)
+	}
 	if err != nil && untrue(err) {
 		return &problem{seq: w.seq, kind: problemForged, err: err}
 	}
 	return err
+}
+
+// otherCone refuses the cone of a source that gave the right records with wrong parts, and takes the next one's.
+func (w *walk) otherCone(ctx context.Context, got []ledger.Identified, why *ledger.Mismatch) error {
+	at := slices.IndexFunc(got, func(r ledger.Identified) bool { return r.ID == why.Got })
+	w.haveFrom.lied(1, why)
+	w.c.refuse(w.seq, why.Got, w.haveFrom.Name(), why, got[max(0, at)].Raw)
+	return w.anotherCone(ctx)
 }
 
 // reportExtra notes a source whose whole cone held records that are no part of it.
@@ -287,7 +316,7 @@ func (w *walk) edges(ctx context.Context, want []ledger.ID) (bool, error) {
 // claimRest asks for claims about members that no source has said anything about, in some rounds: a claim
 // that is missing is no lie.
 func (w *walk) claimRest(ctx context.Context) error {
-	if w.start.Held {
+	if !w.byClaims {
 		return nil
 	}
 	for round := 0; ; round++ {

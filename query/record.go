@@ -185,7 +185,7 @@ func (a *Archive) Unit(ctx context.Context, n Network, seq uint64) (Unit, ledger
 
 func held(cov storage.Coverage, seq uint64) bool {
 	for _, s := range cov.Spans {
-		if s.Lo <= seq && seq <= s.Hi {
+		if s.Has(seq) {
 			return s.Held
 		}
 	}

@@ -162,7 +162,7 @@ func (s *Source) Info(ctx context.Context) (ingest.Info, error) {
 	return ingest.Info{
 		Identity: i.Protocol.identity(), Name: i.Protocol.NetworkName,
 		Software: strings.TrimSpace(i.Name + " " + i.Version),
-		Oldest:   i.Status.Pruning + 1, Newest: i.Status.Confirmed.Index, Pruned: i.Status.Pruning,
+		Oldest:   i.Status.Pruning + 1, Newest: i.Status.Confirmed.Index,
 	}, nil
 }
 

@@ -108,7 +108,7 @@ func TestInfo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if info.Identity != trust.Identity || info.Newest != n.Tip() || info.Oldest != 1 || info.Pruned != 0 || info.Software != "HORNET 2.0.1" {
+		if info.Identity != trust.Identity || info.Newest != n.Tip() || info.Oldest != 1 || info.Software != "HORNET 2.0.1" {
 			t.Errorf("%s: %+v", name, info)
 		}
 	}
