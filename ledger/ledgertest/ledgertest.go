@@ -46,7 +46,7 @@ type File[T any] struct {
 // in the default folder, skips in another.
 func Files[T any](t testing.TB, pattern string) (all []File[T]) {
 	t.Helper()
-	for _, name := range match(t, pattern) {
+	for _, name := range Paths(t, pattern) {
 		all = append(all, File[T]{Name: filepath.Base(name), Data: decode[T](t, name, read(t, name))})
 	}
 	return all
@@ -56,7 +56,7 @@ func Files[T any](t testing.TB, pattern string) (all []File[T]) {
 // the file itself. No match or no entry: fails in the default folder, skips in another.
 func Load[T any](t testing.TB, pattern, key string) (all []T) {
 	t.Helper()
-	for _, name := range match(t, pattern) {
+	for _, name := range Paths(t, pattern) {
 		raw := read(t, name)
 		if key != "" {
 			part, ok := decode[map[string]json.RawMessage](t, name, raw)[key]
@@ -86,8 +86,9 @@ func Recording(t testing.TB, name string) string {
 	return dir
 }
 
-// match returns the vector files that match pattern.
-func match(t testing.TB, pattern string) []string {
+// Paths returns the paths of the vector files that match pattern, of any form. No match: fails in the default folder,
+// skips in another.
+func Paths(t testing.TB, pattern string) []string {
 	t.Helper()
 	root, given := os.LookupEnv(folder)
 	switch {
