@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"permanode/ingest"
+	"permanode/internal/ranges"
 	"permanode/ledger"
 	"permanode/storage"
 )
@@ -19,7 +20,7 @@ type Cones struct {
 	name     string
 	codec    ledger.Codec
 	identity string
-	lo, hi   uint64
+	have     ranges.Set
 	file     *os.File
 	offsets  map[uint64]int64
 
@@ -60,10 +61,7 @@ func (c *Cones) index() error {
 			return err
 		}
 		seq := cone.Unit.Seq
-		if len(c.offsets) == 0 || seq < c.lo {
-			c.lo = seq
-		}
-		c.hi = max(c.hi, seq)
+		c.have.Add(seq, seq)
 		c.offsets[seq] = at
 	}
 }
@@ -73,7 +71,13 @@ func (c *Cones) Name() string { return c.name }
 
 // Info returns the network that the file names and its range of units.
 func (c *Cones) Info(context.Context) (ingest.Info, error) {
-	return ingest.Info{Identity: c.identity, Software: "cone file", Oldest: c.lo, Newest: c.hi}, nil
+	info := ingest.Info{Identity: c.identity, Software: "cone file"}
+	if all := c.have.Ranges(); len(all) > 0 {
+		info.Oldest, info.Newest = all[0].Lo, all[len(all)-1].Hi
+		missing := ranges.Of(ranges.Range{Lo: info.Oldest, Hi: info.Newest}).Minus(c.have)
+		info.Missing = missing.Ranges()
+	}
+	return info, nil
 }
 
 // Head returns the head of unit seq.
@@ -94,7 +98,7 @@ func (c *Cones) Cone(_ context.Context, seq uint64) ([]byte, [][]byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return c.codec.Head(cone.Unit), raws(cone), nil
+	return c.codec.Head(cone.Unit), raws(c.codec, cone), nil
 }
 
 // Claims returns what the file says of records: those of the cone have their states, all others were
@@ -105,7 +109,7 @@ func (c *Cones) Claims(_ context.Context, seq uint64, ids []ledger.ID) (*ledger.
 		return nil, err
 	}
 	inside := make(map[ledger.ID]ledger.Claimed, len(cone.Records))
-	for i, r := range c.codec.Identify(raws(cone)) {
+	for i, r := range c.codec.Identify(raws(c.codec, cone)) {
 		said := cone.Records[i]
 		inside[r.ID] = ledger.Claimed{Referenced: seq, State: said.State, Reason: said.Reason, Place: uint64(i) + 1}
 	}
@@ -138,10 +142,10 @@ func (c *Cones) read(seq uint64) (*storage.RawCone, error) {
 	return cone, nil
 }
 
-func raws(cone *storage.RawCone) [][]byte {
+func raws(codec ledger.Codec, cone *storage.RawCone) [][]byte {
 	out := make([][]byte, len(cone.Records))
 	for i := range cone.Records {
-		out[i] = cone.Records[i].Parts[0].Raw
+		out[i] = codec.Raw(&cone.Records[i])
 	}
 	return out
 }

@@ -94,6 +94,8 @@ type Report struct {
 	Units, Records, Bytes uint64
 	Signed, Proven        uint64 // units whose links and ids were checked; units proven in full
 	Findings              uint64
+	Undecoded             uint64 // records that were stored without being read whole; only counted where units are proven
+	Better                uint64 // units among theirs that this version reads better: Repair
 }
 
 // Run checks and hands every finding to found, from one goroutine at a time. It returns an error that wraps
@@ -168,22 +170,34 @@ type netCheck struct {
 	total uint64 // units in coverage
 }
 
-func (c *checker) network(ctx context.Context, n ledger.Network) error {
+// open reads what the check of a network needs. Errors of its trust file wrap ledger.ErrTrust.
+func (c *checker) open(ctx context.Context, n ledger.Network) (*netCheck, error) {
 	codec, ok := c.o.Codec(n.Era)
 	if !ok {
-		return fmt.Errorf("no codec for era %q in this program", n.Era)
+		return nil, fmt.Errorf("no codec for era %q in this program", n.Era)
 	}
 	k := &netCheck{checker: c, n: n, codec: codec}
 	var err error
 	if k.trust, err = codec.ParseTrust(n.Trust); err != nil {
-		k.add(Finding{Network: n.Name, What: "coverage", Why: "the stored trust file cannot be read: " + err.Error()})
-		return nil
+		return nil, fmt.Errorf("the stored trust file cannot be read: %w", err)
 	}
 	if k.cov, err = c.o.Store.Coverage(ctx, n.ID); err != nil {
-		return err
+		return nil, err
 	}
 	set := k.cov.Set()
 	k.total = set.Len()
+	return k, nil
+}
+
+func (c *checker) network(ctx context.Context, n ledger.Network) error {
+	k, err := c.open(ctx, n)
+	if errors.Is(err, ledger.ErrTrust) {
+		c.add(Finding{Network: n.Name, What: "coverage", Why: err.Error()})
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	k.coverage()
 	if c.o.Sample > 0 {
 		err = k.sample(ctx)
@@ -208,14 +222,16 @@ func (c *checker) network(ctx context.Context, n ledger.Network) error {
 func (k *netCheck) coverage() {
 	var end uint64
 	for i, s := range k.cov.Spans {
-		if i > 0 && s.Lo <= end || s.Hi+1 < s.Lo {
+		if i > 0 && s.Lo <= end || s.Next() < s.Lo {
 			k.add(Finding{Network: k.n.Name, What: "coverage", Seq: s.Lo, Why: fmt.Sprintf("span %d to %d overlaps another or ends before it begins", s.Lo, s.Hi)})
 		}
-		end = s.Hi
+		if !s.Empty() {
+			end = s.Hi
+		}
 	}
 	for _, g := range k.cov.Gaps {
 		for _, s := range k.cov.Spans {
-			if s.Hi >= s.Lo && g.From <= s.Hi && s.Lo <= g.To {
+			if !s.Empty() && g.From <= s.Hi && s.Lo <= g.To {
 				k.add(Finding{Network: k.n.Name, What: "coverage", Seq: g.From, Why: fmt.Sprintf("gap %d to %d lies in span %d to %d", g.From, g.To, s.Lo, s.Hi)})
 			}
 		}
@@ -289,6 +305,8 @@ func (k *netCheck) done(w *window) {
 	k.report.Bytes += w.bytes
 	k.report.Signed += w.signed
 	k.report.Proven += w.proven
+	k.report.Undecoded += w.undecoded
+	k.report.Better += w.better
 }
 
 func (k *netCheck) progress(unit, of uint64, comparing string) {

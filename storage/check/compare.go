@@ -28,9 +28,20 @@ func (w *window) compare(stored, proven *ledger.Cone) {
 	}
 }
 
+// readsMore reports whether records that were stored without being read whole are read better now.
+func readsMore(stored, proven *ledger.Cone) bool {
+	for i := range proven.Records {
+		s, p := &stored.Records[i], &proven.Records[i]
+		if s.Undecoded && s.ID == p.ID && (!p.Undecoded || len(p.Parts) != len(s.Parts) || recordDiffers(s, p) != "") {
+			return true
+		}
+	}
+	return false
+}
+
 // sameUnit compares what the row states: header and auth are where it came from.
 func sameUnit(a, b ledger.Unit) bool {
-	return a.Seq == b.Seq && a.ID == b.ID && a.Prev == b.Prev && a.TimeMs == b.TimeMs && bytes.Equal(a.Header, b.Header) && bytes.Equal(a.Auth, b.Auth) &&
+	return a.Seq == b.Seq && a.ID == b.ID && a.Prev == b.Prev && a.TimeMs == b.TimeMs && a.AttestedBy == b.AttestedBy && bytes.Equal(a.Header, b.Header) && bytes.Equal(a.Auth, b.Auth) &&
 		(a.List == nil) == (b.List == nil) && bytes.Equal(a.List, b.List)
 }
 

@@ -36,6 +36,11 @@ type window struct {
 	signed  uint64
 	proven  uint64
 	failed  bool       // a unit could not be proven: what it changed is not known
+
+	undecoded uint64 // records that were not read whole
+	better    uint64 // units with such records that this version reads better: check --repair
+	attested  map[uint64]ledger.Attestation
+
 	unread  ranges.Set // units of which not all could be read
 	posts   tally
 	times   tally
@@ -44,6 +49,7 @@ type window struct {
 	recent  map[string][]byte // state that units of the window wrote, for those behind them; may lack some
 	size    int               // of recent, in bytes
 
+	onProven  func(stored, proven *ledger.Cone) error                    // of each proven unit; may be nil
 	onChanges func([]ledger.Change)                                      // of each proven unit; may be nil
 	read      func(ctx context.Context, keys [][]byte) ([][]byte, error) // the state as of the unit, or later
 }
@@ -201,7 +207,7 @@ func (w *window) group(ctx context.Context, g *group) error {
 	raws := make([][]byte, 0, g.records)
 	for _, c := range g.cones {
 		for i := range c.Records {
-			raws = append(raws, c.Records[i].Parts[0].Raw)
+			raws = append(raws, w.codec.Raw(&c.Records[i]))
 		}
 	}
 	g.ids = w.codec.Identify(raws)
@@ -305,9 +311,24 @@ func (w *window) cone(ctx context.Context, stored *ledger.Cone, g *group) error 
 	default:
 		w.proven++
 		w.remember(proven.Changes)
+		if w.onProven != nil {
+			if err := w.onProven(stored, proven); err != nil {
+				return err
+			}
+		}
+		if readsMore(stored, proven) {
+			w.better++
+			proven = stored
+			break
+		}
 		w.compare(stored, proven)
 	}
 	w.signed++
+	for i := range stored.Records {
+		if stored.Records[i].Undecoded {
+			w.undecoded++
+		}
+	}
 	if err := w.manifest(ctx, proven); err != nil {
 		return err
 	}
@@ -335,17 +356,16 @@ func (w *window) prove(ctx context.Context, stored *ledger.Cone, g *group) (*led
 		return nil, err
 	}
 	start := ledger.Start{Trust: w.trust, Prev: w.prev, Held: w.span.Held, Known: w.known(seq), State: w.read}
-	if seq == w.span.Lo && w.span.Held {
+	if seq == w.span.Lo && len(w.span.Snapshot) > 0 {
 		start.Snapshot = &ledger.Unit{Seq: seq - 1, ID: w.span.PrevID, TimeMs: w.span.PrevTime}
 	}
 	if seq == w.span.Lo {
 		start.Prev = nil
 	}
-	raws := make([][]byte, len(stored.Records))
-	for i := range stored.Records {
-		raws[i] = stored.Records[i].Parts[0].Raw
+	if err := w.attest(ctx, stored, &start); err != nil {
+		return nil, err
 	}
-	ids := w.codec.Identify(raws)
+	ids := g.ids[:len(stored.Records)]
 	for i := range ids { // those belong to this unit or the root refutes it: no need to look for them before it
 		if _, before := w.ids[ids[i].ID]; !before {
 			w.ids[ids[i].ID] = seq
@@ -355,7 +375,7 @@ func (w *window) prove(ctx context.Context, stored *ledger.Cone, g *group) (*led
 	if err != nil {
 		return nil, err
 	}
-	if err := w.gather(ctx, a, ids, seq == w.span.Lo || !w.span.Held); err != nil {
+	if err := w.gather(ctx, a, ids, !w.trust.States && (seq == w.span.Lo || !w.span.Held)); err != nil {
 		return nil, err
 	}
 	members := a.Members()
@@ -371,7 +391,7 @@ func (w *window) prove(ctx context.Context, stored *ledger.Cone, g *group) (*led
 		return nil, err
 	}
 	var claims *ledger.NodeClaims
-	if !w.span.Held {
+	if !w.span.Held && !w.trust.States {
 		claims = claimed(stored)
 	}
 	cone, err := a.Seal(prepared, view, claims)

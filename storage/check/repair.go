@@ -1,0 +1,119 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"permanode/ledger"
+	"permanode/storage"
+)
+
+// Repairs says what Repair did.
+type Repairs struct {
+	Units     uint64 // read better now, and stored so
+	Later     uint64 // units behind them whose records are worth something else by that
+	Undecoded uint64 // records that this version cannot read whole either
+}
+
+// Repair proves again, from their stored bytes, the units with records that were stored without being read whole,
+// and stores what this version reads. From the first such unit on it proves all, since what later records move may
+// depend on it. writer returns the writer of a network; Repair closes it. A unit whose bytes do not prove it ends
+// it with an error: that is damage, which Run lists.
+func Repair(ctx context.Context, o Options, writer func(context.Context, ledger.Network) (storage.Writer, error)) (done Repairs, err error) {
+	c := &checker{o: o, found: func(Finding) {}}
+	nets, err := o.Store.Networks(ctx)
+	if err != nil {
+		return done, err
+	}
+	for _, n := range nets {
+		if o.Network != "" && o.Network != n.Name {
+			continue
+		}
+		if err := c.repair(ctx, n, writer, &done); err != nil {
+			return done, fmt.Errorf("repair %s: %w", n.Name, err)
+		}
+	}
+	return done, nil
+}
+
+func (c *checker) repair(ctx context.Context, n ledger.Network, writer func(context.Context, ledger.Network) (storage.Writer, error), done *Repairs) (err error) {
+	k, err := c.open(ctx, n)
+	if err != nil {
+		return err
+	}
+	var first uint64
+	any := false
+	err = k.eachCone(ctx, func(cone *ledger.Cone) {
+		for i := range cone.Records {
+			if cone.Records[i].Undecoded && !any {
+				first, any = cone.Unit.Seq, true
+			}
+		}
+	})
+	if err != nil || !any {
+		return err
+	}
+	w, err := writer(ctx, n)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	for _, s := range k.cov.Spans {
+		if s.Empty() || s.Hi < first {
+			continue
+		}
+		if err := k.repairSpan(ctx, s, max(first, s.Lo), w, done); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *netCheck) repairSpan(ctx context.Context, s storage.Span, lo uint64, w storage.Writer, done *Repairs) error {
+	step := k.windowUnits()
+	for ; s.Has(lo); lo += step {
+		at := k.window(s, lo, min(s.Hi, lo+step-1), true)
+		at.onProven = func(stored, proven *ledger.Cone) error {
+			for i := range proven.Records {
+				if proven.Records[i].Undecoded {
+					done.Undecoded++
+				}
+			}
+			better := readsMore(stored, proven)
+			if !better && sameRecords(stored, proven) {
+				return nil
+			}
+			if err := w.Repair(ctx, proven); err != nil {
+				return err
+			}
+			if better {
+				done.Units++
+			} else {
+				done.Later++
+			}
+			return nil
+		}
+		if err := at.run(ctx); err != nil {
+			return err
+		}
+		if at.failed {
+			why := "its bytes do not prove it"
+			if len(at.found) > 0 {
+				why = at.found[0].String()
+			}
+			return fmt.Errorf("%s: permanode check --full lists all damage: %w", why, storage.ErrCorrupt)
+		}
+		k.progress(lo-s.Lo+step, s.Hi-s.Lo+1, "")
+	}
+	return nil
+}
+
+func sameRecords(stored, proven *ledger.Cone) bool {
+	for i := range proven.Records {
+		if recordDiffers(&stored.Records[i], &proven.Records[i]) != "" {
+			return false
+		}
+	}
+	return true
+}
