@@ -113,6 +113,9 @@ type Codec interface {
 	// Links returns the keys under which what k names stands in a network of a later era, and of an earlier one,
 	// that has the same ledger. None for most keys.
 	Links(k Key) (later, earlier []Key)
+	// FormatKey writes what k names as the era's own API does. in is a record that k was found with, or nil: what a
+	// hash alone does not tell is read from it.
+	FormatKey(k Key, in *Record) string
 	// FormatID writes an id as the era's own API does.
 	FormatID(id ID) string
 	// KindName returns the word for a record's kind.

@@ -373,6 +373,9 @@ type Place struct {
 	As      string   `json:"as"`
 	Roles   []string `json:"roles"`
 	Href    string   `json:"href"`
+
+	Continues   []Link `json:"continues,omitempty"`    // what it was in a network of an earlier era
+	ContinuedBy []Link `json:"continued_by,omitempty"` // what it became in a network of a later era
 }
 
 func (a *api) places(ctx context.Context, q *request) (writer, error) {
@@ -402,6 +405,10 @@ func (a *api) places(ctx context.Context, q *request) (writer, error) {
 func (a *api) place(ctx context.Context, hit Hit) (Place, error) {
 	n := hit.Network
 	p := Place{Network: n.Name, Seq: hit.Ord.Seq, As: hit.As, Roles: hit.Roles}
+	var err error
+	if p.Continues, p.ContinuedBy, err = a.Archive.Links(ctx, hit); err != nil {
+		return p, err
+	}
 	if hit.Ord.Pos == ledger.UnitPos {
 		shown, _, _, err := a.Archive.Unit(ctx, n, hit.Ord.Seq)
 		p.ID, p.Href = shown.ID, fmt.Sprintf("/v1/networks/%s/units/%d", n.Name, hit.Ord.Seq)

@@ -18,7 +18,8 @@ import (
 type Progress func(done, total, rows uint64)
 
 // ExportNDJSON writes one line a record of the given networks, in the order of (network, ordinal), and then the line
-// {"_end":true,"rows":N,"sha256":"…"} with the SHA-256 of all bytes before it. An export that fails has no such line.
+// {"_end":true,"rows":N,"sha256":"…"} with the SHA-256 of all bytes before it, and "undecoded", the number of rows that
+// this version could not read whole, where there are any. An export that fails has no such line.
 //
 // It writes everything that is in coverage. If a network has gaps it finishes and then fails with an error that wraps
 // storage.ErrIncomplete and names them.
@@ -27,7 +28,7 @@ func (a *Archive) ExportNDJSON(ctx context.Context, networks []Network, w io.Wri
 	buf := bufio.NewWriterSize(w, 64<<10)
 	lines := json.NewEncoder(io.MultiWriter(buf, sum))
 	lines.SetEscapeHTML(false)
-	var rows uint64
+	var rows, unread uint64
 	missing, err := a.walk(ctx, networks, func(n Network, cone *ledger.Cone) error {
 		n, err := a.at(ctx, n, cone.Unit.Seq)
 		if err != nil {
@@ -42,24 +43,28 @@ func (a *Archive) ExportNDJSON(ctx context.Context, networks []Network, w io.Wri
 				return fmt.Errorf("write row %d: %w", rows+1, err)
 			}
 			rows++
+			if f.Undecoded != "" {
+				unread++
+			}
 		}
 		return nil
 	}, func(done, total uint64) { progress(done, total, rows) })
 	if err != nil {
 		return err
 	}
-	if err := writeEnd(buf, rows, sum); err != nil {
+	if err := writeEnd(buf, rows, unread, sum); err != nil {
 		return fmt.Errorf("write the last line: %w", err)
 	}
 	return missing
 }
 
-func writeEnd(buf *bufio.Writer, rows uint64, sum hash.Hash) error {
+func writeEnd(buf *bufio.Writer, rows, unread uint64, sum hash.Hash) error {
 	end := struct {
 		End    bool   `json:"_end"`
 		Rows   uint64 `json:"rows"`
 		SHA256 string `json:"sha256"`
-	}{true, rows, hex.EncodeToString(sum.Sum(nil))}
+		Unread uint64 `json:"undecoded,omitempty"`
+	}{true, rows, hex.EncodeToString(sum.Sum(nil)), unread}
 	line, err := json.Marshal(end)
 	if err != nil {
 		return err

@@ -73,6 +73,7 @@ func absentUnit(n Network, seq uint64, e Extent) error {
 type Hit struct {
 	Network Network
 	Ord     ledger.Ord
+	Key     ledger.Key
 	As      string   // what the identifier is there: "record", "transaction", "unit", "output", …
 	Roles   []string // how the record stands to it: "mention", "spend", "receive", "sign", "return"
 }
@@ -81,9 +82,10 @@ var kindNames = map[ledger.KeyKind]string{
 	ledger.KeyRecord: "record", ledger.KeyTransaction: "transaction", ledger.KeyBundle: "bundle", ledger.KeyTag: "tag",
 	ledger.KeyAddress: "address", ledger.KeyParent: "parent", ledger.KeyOutput: "output", ledger.KeyObject: "object",
 	ledger.KeyPayload: "payload", ledger.KeyUnit: "unit", ledger.KeyToken: "token",
+	ledger.KeyType: "type", ledger.KeyEvent: "event", ledger.KeyFunction: "function", ledger.KeySuccessor: "output",
 }
 
-var roleNames = []string{"mention", "spend", "receive", "sign", "return"}
+var roleNames = []string{"mention", "spend", "receive", "sign", "return", "send", "pay"}
 
 func roles(r ledger.Role) []string {
 	names := []string{}
@@ -201,7 +203,7 @@ func (a *Archive) hits(ctx context.Context, n Network, keys []ledger.Key, lo led
 			if err != nil {
 				return nil, err
 			}
-			all = append(all, Hit{Network: n, Ord: f.Ord, As: kindNames[key.Kind], Roles: roles(f.Role)})
+			all = append(all, Hit{Network: n, Ord: f.Ord, Key: f.Key, As: kindNames[key.Kind], Roles: roles(f.Role)})
 			if taken++; taken == limit {
 				break
 			}

@@ -24,6 +24,36 @@ type Row struct {
 	Tag       *string  `json:"tag"`       // 0x hex; null: no tag; "0x": a tag of no bytes
 	Addresses []string `json:"addresses"` // named in the record's own bytes; sorted, unique, never null
 	SHA256    string   `json:"sha256"`    // of the exact received bytes
+
+	Tags      []string   `json:"tags,omitempty"`      // all of them, where there are several
+	Undecoded *Undecoded `json:"undecoded,omitempty"` // this version could not read all of the record
+}
+
+// Undecoded is a record that this version could not read whole: its bytes, and why.
+type Undecoded struct {
+	Reason string `json:"reason"`
+	Parts  []Part `json:"parts"`
+}
+
+// Part is one piece of a record's exact received bytes.
+type Part struct {
+	Kind string `json:"kind"` // "object", "effects", "events", "output", "rest"
+	Raw  string `json:"raw"`  // 0x hex
+}
+
+var partNames = map[ledger.PartKind]string{
+	ledger.PartObject: "object", ledger.PartEffects: "effects", ledger.PartEvents: "events", ledger.PartOutput: "output", ledger.PartRest: "rest",
+}
+
+func undecoded(r *ledger.Record, f *ledger.Facts) *Undecoded {
+	if f.Undecoded == "" {
+		return nil
+	}
+	u := &Undecoded{Reason: f.Undecoded}
+	for _, p := range r.Parts {
+		u.Parts = append(u.Parts, Part{partNames[p.Kind], "0x" + hex.EncodeToString(p.Raw)})
+	}
+	return u
 }
 
 // Record is one record with all that can be read of it: the object of GET /v1/networks/{net}/records/{id} and of
@@ -37,6 +67,21 @@ type Record struct {
 	Texts     []string  `json:"texts"`
 	Leaves    []Leaf    `json:"leaves"`
 	Payloads  []Payload `json:"payloads"`
+	Facets    []Facet   `json:"facets"`
+	Moves     []Move    `json:"moves"`
+}
+
+// Facet is one named property of a record: a sender, a function that it calls, the type of an event.
+type Facet struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Move is what an owner gained, or lost where negative, of an asset; an empty asset is the base coin.
+type Move struct {
+	Owner  string `json:"owner"`
+	Asset  string `json:"asset"`
+	Amount string `json:"amount"`
 }
 
 // Token is an amount of a native token.
@@ -67,7 +112,9 @@ type Unit struct {
 	Time       string  `json:"time"`
 	Records    uint64  `json:"records"`
 	Bytes      uint64  `json:"bytes"`       // exact received bytes of those records
-	LedgerHeld bool    `json:"ledger_held"` // states were decided by replay; else by claims that the root proves
+	LedgerHeld bool    `json:"ledger_held"` // the archive holds the whole ledger here
+	States     string  `json:"states"`      // "replay" of the ledger, "claims" that the root proves, or "stated" by the records
+	AttestedBy *string `json:"attested_by"` // the later unit whose signatures prove this one; null: its own were checked
 }
 
 // object returns the exact received bytes of r.
@@ -89,10 +136,16 @@ func row(n Network, unit *ledger.Unit, r *ledger.Record, f *ledger.Facts) Row {
 	if r.State == ledger.Conflicting {
 		out.Reason = &r.Reason
 	}
-	if len(f.Tags) > 0 {
-		tag := "0x" + hex.EncodeToString(f.Tags[0])
-		out.Tag = &tag
+	for _, t := range f.Tags {
+		out.Tags = append(out.Tags, "0x"+hex.EncodeToString(t))
 	}
+	if len(out.Tags) > 0 {
+		out.Tag = &out.Tags[0]
+	}
+	if len(out.Tags) == 1 {
+		out.Tags = nil
+	}
+	out.Undecoded = undecoded(r, f)
 	if out.Addresses == nil {
 		out.Addresses = []string{}
 	}
@@ -125,6 +178,13 @@ func (a *Archive) Describe(ctx context.Context, n Network, r *ledger.Record) (Re
 	out := Record{
 		Row: row(n, &unit, r, f), UnitID: n.Codec.FormatID(unit.ID), SizeBytes: len(raw),
 		Objects: orEmpty(f.Objects), Texts: orEmpty(f.Texts), Tokens: []Token{}, Leaves: []Leaf{}, Payloads: []Payload{},
+		Facets: []Facet{}, Moves: []Move{},
+	}
+	for _, x := range f.Facets {
+		out.Facets = append(out.Facets, Facet(x))
+	}
+	for _, m := range f.Moves {
+		out.Moves = append(out.Moves, Move{m.Owner, m.Asset, m.Amount.String()})
 	}
 	for _, t := range f.Tokens {
 		out.Tokens = append(out.Tokens, Token{t.ID, t.Amount.String()})
@@ -175,6 +235,18 @@ func (a *Archive) Unit(ctx context.Context, n Network, seq uint64) (Unit, ledger
 	out := Unit{
 		Network: n.Name, Seq: u.Seq, ID: n.Codec.FormatID(u.ID), Time: timeText(u.TimeMs),
 		Records: records, Bytes: bytes, LedgerHeld: held(cov, seq),
+	}
+	switch {
+	case n.Rules.States:
+		out.States = "stated"
+	case out.LedgerHeld:
+		out.States = "replay"
+	default:
+		out.States = "claims"
+	}
+	if !u.AttestedBy.IsZero() {
+		by := n.Codec.FormatID(u.AttestedBy)
+		out.AttestedBy = &by
 	}
 	if !u.Prev.IsZero() {
 		prev := n.Codec.FormatID(u.Prev)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"permanode/ledger"
 	"permanode/ledger/eras"
 	"permanode/storage"
 	"permanode/storage/check"
@@ -18,6 +19,8 @@ import (
 const checkHelp = `Checks the archive against itself: files against what the last clean stop left, ids and links of all units, and
 with --full everything again from the stored bytes: signatures, order, roots, states, postings, counts, the ledger.
 --sample N hashes N random records again and proves their units.
+--repair first proves units again that hold records which the version that stored them could not read whole, and
+stores what this version reads; nothing received is changed.
 
 A directory that was not stopped cleanly is recovered first. Lists every finding and always ends.
 Exit status: 0 no fault; 1 error; 3 faults, each with the next step.`
@@ -25,6 +28,7 @@ Exit status: 0 no fault; 1 error; 3 faults, each with the next step.`
 type checkFlags struct {
 	dataFlags
 	full   bool
+	repair bool
 	sample int
 }
 
@@ -43,13 +47,18 @@ type finding struct {
 func (p *program) checkCommand() *cobra.Command {
 	var f checkFlags
 	c := &cobra.Command{
-		Use: "check [--sample N | --full]", Short: "Check the archive against itself", Long: checkHelp, Args: noArgs,
+		Use: "check [--sample N | --full | --repair]", Short: "Check the archive against itself", Long: checkHelp, Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			switch sampled := c.Flags().Changed("sample"); {
+			case f.repair && (sampled || f.full):
+				return usagef("run permanode check --full after it", "--repair goes alone")
 			case sampled && f.full:
 				return usagef("--full proves everything, --sample some of it", "--full and --sample exclude each other")
 			case sampled && f.sample < 1:
 				return usagef("for example --sample 1000", "--sample %d is not a number of records", f.sample)
+			}
+			if f.repair {
+				return p.repair(c.Context(), &f)
 			}
 			return p.check(c.Context(), &f)
 		},
@@ -57,7 +66,43 @@ func (p *program) checkCommand() *cobra.Command {
 	f.add(c, true)
 	c.Flags().BoolVar(&f.full, "full", false, "prove every unit again and compare every row")
 	c.Flags().IntVar(&f.sample, "sample", 0, "hash this many random records again and prove their units")
+	c.Flags().BoolVar(&f.repair, "repair", false, "read again what an earlier version could not read whole, and store that")
 	return c
+}
+
+// repair stores what this version reads of records that the one that stored them could not read whole.
+func (p *program) repair(ctx context.Context, f *checkFlags) (err error) {
+	dir, memory, err := f.where()
+	if err != nil {
+		return err
+	}
+	db, err := p.openThere(dir, memory)
+	if err != nil {
+		return f.explain(err)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	m := p.meter("units")
+	defer m.end()
+	done, err := check.Repair(ctx, check.Options{
+		Store: db, Codec: eras.Codec, Network: f.network,
+		Progress: func(at check.Progress) { m.report(at.Unit, at.Of, "proving again") },
+	}, func(ctx context.Context, n ledger.Network) (storage.Writer, error) { return db.Writer(ctx, n) })
+	m.end()
+	p.say("repaired %d units, and %d behind them that depend on them; %d records stay as received, since this version cannot read them whole either",
+		done.Units, done.Later, done.Undecoded)
+	return err
+}
+
+// openThere opens a store for writing that must be there.
+func (p *program) openThere(dir string, memory byteSize) (*pebblestore.DB, error) {
+	old, err := p.open(dir, memory, true, p.logger(slog.LevelWarn))
+	if err != nil {
+		return nil, err
+	}
+	if err := old.Close(); err != nil {
+		return nil, err
+	}
+	return p.open(dir, memory, false, p.logger(slog.LevelWarn))
 }
 
 func (p *program) check(ctx context.Context, f *checkFlags) (err error) {
@@ -94,6 +139,10 @@ func (p *program) check(ctx context.Context, f *checkFlags) (err error) {
 	m.end()
 	p.say("checked %d units: %d links and ids, %d proven again from %d records (%s): %d faults",
 		report.Units, report.Signed, report.Proven, report.Records, sizeText(report.Bytes), report.Findings)
+	if report.Undecoded > 0 {
+		p.say("%d of these records are stored as received and were not read whole; %d units with such records can be read better by this version: permanode check --repair",
+			report.Undecoded, report.Better)
+	}
 	if err != nil && !errors.Is(err, storage.ErrCorrupt) {
 		return err
 	}

@@ -102,10 +102,14 @@ func (p *program) printHit(ctx context.Context, a *query.Archive, hit query.Hit,
 	if err != nil {
 		return err
 	}
-	if g.json {
-		return p.printJSON(described)
+	out := linkedRecord{Record: described}
+	if out.Continues, out.ContinuedBy, err = a.Links(ctx, hit); err != nil {
+		return err
 	}
-	return p.printf("%s", recordText(described, hit))
+	if g.json {
+		return p.printJSON(out)
+	}
+	return p.printf("%s", recordText(out, hit))
 }
 
 func (p *program) printBytes(body []byte, err error) error {
@@ -131,10 +135,16 @@ func unitText(u query.Unit, hit query.Hit) string {
 	}
 	t.line("time", "%s", u.Time)
 	t.line("records", "%d, %s", u.Records, sizeText(u.Bytes))
-	if u.LedgerHeld {
+	switch u.States {
+	case "stated":
+		t.line("states", "as the records say, signed with the unit")
+	case "replay":
 		t.line("states", "decided by replay of the ledger")
-	} else {
+	default:
 		t.line("states", "claimed by a node, proven by the unit's root")
+	}
+	if u.AttestedBy != nil {
+		t.line("signed", "by way of unit %s, whose signatures prove it", *u.AttestedBy)
 	}
 	return t.String()
 }
@@ -146,10 +156,30 @@ func asText(hit query.Hit) string {
 	return fmt.Sprintf("found as %s: %s", hit.As, strings.Join(hit.Roles, ", "))
 }
 
-func recordText(r query.Record, hit query.Hit) string {
+// linkedRecord is a record with what the thing that it was found by was or became in another network.
+type linkedRecord struct {
+	query.Record
+	Continues   []query.Link `json:"continues,omitempty"`
+	ContinuedBy []query.Link `json:"continued_by,omitempty"`
+}
+
+func linkText(l query.Link) string {
+	if l.Basis == query.BasisRule {
+		return fmt.Sprintf("%s %s (by rule: that is its id if nothing else happened to it; it is not in the archive)", l.As, l.ID)
+	}
+	return fmt.Sprintf("%s %s of %s, unit %d pos %d (observation: both stand in the archive)", l.As, l.ID, l.Network, *l.Seq, *l.Pos)
+}
+
+func recordText(r linkedRecord, hit query.Hit) string {
 	var t table
 	fmt.Fprintf(&t, "%s unit %d pos %d (%s)\n", r.Network, r.Seq, r.Pos, asText(hit))
 	t.line("id", "%s", r.ID)
+	for _, l := range r.Continues {
+		t.line("continues", "%s", linkText(l))
+	}
+	for _, l := range r.ContinuedBy {
+		t.line("becomes", "%s", linkText(l))
+	}
 	t.line("unit", "%s", r.UnitID)
 	t.line("time", "%s", r.Time)
 	t.line("kind", "%s, %d bytes, SHA-256 %s", r.Kind, r.SizeBytes, r.SHA256)
@@ -158,8 +188,24 @@ func recordText(r query.Record, hit query.Hit) string {
 		state += fmt.Sprintf(", reason %d", *r.Reason)
 	}
 	t.line("state", "%s (by %s)", state, r.Basis)
-	if r.Tag != nil {
+	if r.Undecoded != nil {
+		t.line("UNREAD", "not all of it could be read: %s; its bytes are kept: --raw prints them", r.Undecoded.Reason)
+	}
+	for _, x := range r.Tags {
+		t.line("tag", "%s", x)
+	}
+	if r.Tag != nil && len(r.Tags) == 0 {
 		t.line("tag", "%s", *r.Tag)
+	}
+	for _, x := range r.Facets {
+		t.line(x.Name, "%s", x.Value)
+	}
+	for _, m := range r.Moves {
+		asset := m.Asset
+		if asset == "" {
+			asset = "the base coin"
+		}
+		t.line("moves", "%s of %s: %s", m.Amount, asset, m.Owner)
 	}
 	for _, x := range r.Addresses {
 		t.line("address", "%s", x)

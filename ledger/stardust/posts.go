@@ -2,6 +2,7 @@ package stardust
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 
 	"permanode/ledger"
 )
@@ -151,6 +152,33 @@ func (Codec) Links(k ledger.Key) (later, earlier []ledger.Key) {
 		return []ledger.Key{{Kind: ledger.KeyObject, Val: k.Val[1:]}}, nil
 	}
 	return nil, nil
+}
+
+// FormatKey writes ids as hex, as the REST API does, and a successor's as the id of the output that it came from,
+// which only the record tells. An alias or nft is written without its type.
+func (c Codec) FormatKey(k ledger.Key, in *ledger.Record) string {
+	val := k.Val
+	switch {
+	case k.Kind == ledger.KeySuccessor && in != nil && len(in.Parts) == 1:
+		if b, err := ParseBlock(in.Parts[0].Raw); err == nil {
+			val = b.created(val)
+		}
+	case k.Kind == ledger.KeyObject && len(val) == len(Address{}):
+		val = val[1:]
+	}
+	return "0x" + hex.EncodeToString([]byte(val))
+}
+
+// created returns the id of the output of b whose successor has the id h, else h.
+func (b *Block) created(h string) string {
+	if tx, ok := b.Payload.(*Transaction); ok {
+		for i := range tx.Outputs {
+			if id := tx.output(i); string(successor(id)) == h {
+				return string(id[:])
+			}
+		}
+	}
+	return h
 }
 
 // owner returns whose balance an output counts to: its address, state controller or alias. What expires

@@ -209,6 +209,9 @@ func (Toy) Recognise(text string, _ ledger.Trust) []ledger.Key {
 	return []ledger.Key{{Kind: ledger.KeyRecord, Val: string(b)}, {Kind: ledger.KeyUnit, Val: string(b)}}
 }
 
+// FormatKey writes hex.
+func (Toy) FormatKey(k ledger.Key, _ *ledger.Record) string { return hex.EncodeToString([]byte(k.Val)) }
+
 // FormatID writes hex.
 func (Toy) FormatID(id ledger.ID) string { return id.String() }
 
