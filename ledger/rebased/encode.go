@@ -60,10 +60,15 @@ func appendGasCost(dst []byte, g GasCost) []byte {
 func appendCommitment(dst []byte, c Commitment) []byte { return AppendDigest(append(dst, 0), c.Digest) }
 
 func appendEndOfEpochData(dst []byte, e EndOfEpochData) []byte {
-	dst = bcs.AppendList(dst, e.Committee, func(dst []byte, v Validator) []byte {
-		return bcs.AppendU64(bcs.AppendBytes(dst, v.Key[:]), v.Power)
-	})
+	dst = AppendValidators(dst, e.Committee)
 	dst = bcs.AppendU64(dst, e.ProtocolVersion)
 	dst = bcs.AppendList(dst, e.Commitments, appendCommitment)
 	return bcs.AppendU64(dst, uint64(e.SupplyChange))
+}
+
+// AppendValidators appends the BCS of a committee as the closing checkpoint carries it.
+func AppendValidators(dst []byte, committee []Validator) []byte {
+	return bcs.AppendList(dst, committee, func(dst []byte, v Validator) []byte {
+		return bcs.AppendU64(bcs.AppendBytes(dst, v.Key[:]), v.Power)
+	})
 }

@@ -1,6 +1,8 @@
 package rebased
 
 import (
+	"fmt"
+
 	"permanode/ledger/rebased/bcs"
 )
 
@@ -76,6 +78,24 @@ func ParseObject(raw []byte) (*Object, error) { return all(raw, readObject) }
 // ParseTypeTag reads the BCS of a TypeTag.
 func ParseTypeTag(raw []byte) (*TypeTag, error) { return all(raw, readTypeTag) }
 
+// ParseValidators reads a committee as the closing checkpoint carries it: BCS of vec<(key, power)>.
+func ParseValidators(raw []byte) ([]Validator, error) {
+	list, err := all(raw, readValidators)
+	if err != nil {
+		return nil, err
+	}
+	return *list, nil
+}
+
+// parseSignatures reads BCS of a vec of signatures.
+func parseSignatures(raw []byte) ([][]byte, error) {
+	list, err := all(raw, readSignatures)
+	if err != nil {
+		return nil, err
+	}
+	return *list, nil
+}
+
 func readDigest(r *bcs.Reader) (d Digest) {
 	at := r.Offset()
 	if n := r.ULEB(); n != 32 && r.Err() == nil {
@@ -115,12 +135,14 @@ func readCommitment(r *bcs.Reader) Commitment {
 }
 
 func readEndOfEpochData(r *bcs.Reader) (e EndOfEpochData) {
-	e.Committee = bcs.List(r, 1+96+8, readValidator)
+	e.Committee = readValidators(r)
 	e.ProtocolVersion = r.U64()
 	e.Commitments = bcs.List(r, 1+sizeDigest, readCommitment)
 	e.SupplyChange = r.I64()
 	return e
 }
+
+func readValidators(r *bcs.Reader) []Validator { return bcs.List(r, 1+96+8, readValidator) }
 
 func readValidator(r *bcs.Reader) (v Validator) {
 	at := r.Offset()
@@ -152,14 +174,18 @@ func readCertified(r *bcs.Reader) (c Certified) {
 func readContents(r *bcs.Reader) (c Contents) {
 	r.Variant("CheckpointContents version", 1)
 	c.Transactions = bcs.List(r, 2*sizeDigest, readExecutionDigests)
-	at := r.Offset()
-	if n := r.Len(1); n != len(c.Transactions) && r.Err() == nil && !r.Skim() {
-		r.FailAt(at, "there are not as many signature lists as transactions")
-	} else if r.Err() == nil {
-		r.Seek(at)
-	}
-	c.Signatures = bcs.List(r, 1, readSignatures)
+	c.Signatures = readSignatureLists(r, len(c.Transactions))
 	return c
+}
+
+// readSignatureLists reads one list of signatures for each of n transactions.
+func readSignatureLists(r *bcs.Reader, n int) [][][]byte {
+	at := r.Offset()
+	if got := r.Len(1); got != n {
+		r.FailAt(at, fmt.Sprintf("%d lists of signatures for %d transactions", got, n))
+		return nil
+	}
+	return bcs.Elements(r, n, readSignatures)
 }
 
 func readExecutionDigests(r *bcs.Reader) ExecutionDigests {

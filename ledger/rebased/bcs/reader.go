@@ -277,7 +277,11 @@ func (r *Reader) Leave() {
 
 // List reads a length and as many elements, of at least size bytes each. It is nil if there are none.
 func List[T any](r *Reader, size int, read func(*Reader) T) []T {
-	n := r.Len(size)
+	return Elements(r, r.Len(size), read)
+}
+
+// Elements reads n elements, whose number is known to fit what is left. It is nil if there are none.
+func Elements[T any](r *Reader, n int, read func(*Reader) T) []T {
 	if n == 0 {
 		return nil
 	}

@@ -1,0 +1,171 @@
+package rebased
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"permanode/ledger"
+	"permanode/ledger/rebased/bcs"
+)
+
+// partHead is the size of what stands before each part of a raw: kind and length.
+const partHead = 1 + 4
+
+// AppendRaw appends the raw of a record: its parts, each with kind and length before it. They must be in the order
+// that [ParseRaw] wants.
+func AppendRaw(dst []byte, parts []ledger.Part) []byte {
+	for _, p := range parts {
+		dst = binary.BigEndian.AppendUint32(append(dst, byte(p.Kind)), uint32(len(p.Raw)))
+		dst = append(dst, p.Raw...)
+	}
+	return dst
+}
+
+// rawSize is the length of what AppendRaw appends.
+func rawSize(parts []ledger.Part) (n int) {
+	for _, p := range parts {
+		n += partHead + len(p.Raw)
+	}
+	return n
+}
+
+// ParseRaw splits a raw: one PartObject, one PartEffects, at most one PartEvents, any number of PartOutput and of
+// PartInput, at most one PartRest, in this order. It does not read the parts, which share the memory of raw.
+func ParseRaw(raw []byte) ([]ledger.Part, error) {
+	parts := make([]ledger.Part, 0, 8)
+	last := ledger.PartKind(0)
+	for off := 0; off < len(raw); {
+		at := off
+		if len(raw)-off < partHead {
+			return nil, &bcs.SyntaxError{Offset: at, Why: "a part has 5 bytes before it"}
+		}
+		kind := ledger.PartKind(raw[off])
+		size := binary.BigEndian.Uint32(raw[off+1:])
+		off += partHead
+		if uint64(size) > uint64(len(raw)-off) {
+			return nil, &bcs.SyntaxError{Offset: at, Why: fmt.Sprintf("a part of %d bytes, %d are left", size, len(raw)-off)}
+		}
+		many := kind == ledger.PartOutput || kind == ledger.PartInput
+		if !partFollows(last, kind) || kind == last && !many {
+			return nil, &bcs.SyntaxError{Offset: at, Why: fmt.Sprintf("a part of kind %d after one of kind %d", kind, last)}
+		}
+		end := off + int(size)
+		parts = append(parts, ledger.Part{Kind: kind, Raw: raw[off:end:end]})
+		off, last = end, kind
+	}
+	if len(parts) < 2 {
+		return nil, &bcs.SyntaxError{Offset: len(raw), Why: "a record has a transaction and its effects"}
+	}
+	return parts, nil
+}
+
+// partFollows reports whether a part of kind may stand after one of kind last, 0 at the beginning.
+func partFollows(last, kind ledger.PartKind) bool {
+	switch kind {
+	case ledger.PartObject:
+		return last == 0
+	case ledger.PartEffects:
+		return last == ledger.PartObject
+	case ledger.PartEvents, ledger.PartOutput, ledger.PartInput, ledger.PartRest:
+		return last >= ledger.PartEffects && last <= kind
+	}
+	return false
+}
+
+// Pieces are a record as a source that frames its elements gives them: each the BCS of one value.
+type Pieces struct {
+	Transaction []byte   // TransactionData
+	Signatures  [][]byte // with their length before them, or without
+	Effects     []byte
+	Events      [][]byte
+	Inputs      [][]byte
+	Outputs     [][]byte
+}
+
+// Raw returns the raw of the record.
+func (p Pieces) Raw() []byte {
+	signatures := make([][]byte, len(p.Signatures))
+	for i, s := range p.Signatures {
+		signatures[i] = bareSignature(s)
+	}
+	parts := make([]ledger.Part, 0, 3+len(p.Outputs)+len(p.Inputs))
+	parts = append(parts,
+		ledger.Part{Kind: ledger.PartObject, Raw: AppendSenderSigned(nil, p.Transaction, signatures)},
+		ledger.Part{Kind: ledger.PartEffects, Raw: p.Effects})
+	if len(p.Events) > 0 {
+		events := bcs.AppendULEB(nil, uint32(len(p.Events)))
+		for _, e := range p.Events {
+			events = append(events, e...)
+		}
+		parts = append(parts, ledger.Part{Kind: ledger.PartEvents, Raw: events})
+	}
+	for _, o := range p.Outputs {
+		parts = append(parts, ledger.Part{Kind: ledger.PartOutput, Raw: o})
+	}
+	for _, o := range p.Inputs {
+		parts = append(parts, ledger.Part{Kind: ledger.PartInput, Raw: o})
+	}
+	return AppendRaw(make([]byte, 0, rawSize(parts)), parts)
+}
+
+// bareSignature takes the length from before a signature, if there is one: no signature is as long as its own flag
+// says.
+func bareSignature(s []byte) []byte {
+	r := bcs.NewReader(s)
+	if bare := r.Bytes(); r.End() == nil && len(bare) > 0 {
+		return bare
+	}
+	return s
+}
+
+// JoinCheckpoint is the inverse of [SplitCheckpoint]: the BCS of the CheckpointData, without a byte before it. The
+// raws must have their inputs.
+func JoinCheckpoint(head []byte, raws [][]byte) ([]byte, error) {
+	if len(raws) > math.MaxInt32 {
+		return nil, fmt.Errorf("%w: %d records", ledger.ErrSyntax, len(raws))
+	}
+	size := len(head) + 5
+	for _, raw := range raws {
+		size += len(raw)
+	}
+	out := append(make([]byte, 0, size), head...)
+	out = bcs.AppendULEB(out, uint32(len(raws)))
+	for i, raw := range raws {
+		parts, err := ParseRaw(raw)
+		if err != nil {
+			return nil, fmt.Errorf("record %d: %w", i, err)
+		}
+		out = appendCheckpointTransaction(out, parts)
+	}
+	return out, nil
+}
+
+// appendCheckpointTransaction appends the BCS of a CheckpointTransaction.
+func appendCheckpointTransaction(out []byte, parts []ledger.Part) []byte {
+	out = append(append(append(out, 1), parts[0].Raw...), parts[1].Raw...)
+	parts = parts[2:]
+	if n := len(parts); n > 0 && parts[n-1].Kind == ledger.PartRest {
+		return append(out, parts[n-1].Raw...)
+	}
+	if len(parts) > 0 && parts[0].Kind == ledger.PartEvents {
+		out = append(append(out, 1), parts[0].Raw...)
+	} else {
+		out = append(out, 0)
+	}
+	for _, kind := range [...]ledger.PartKind{ledger.PartInput, ledger.PartOutput} {
+		n := uint32(0)
+		for _, p := range parts {
+			if p.Kind == kind {
+				n++
+			}
+		}
+		out = bcs.AppendULEB(out, n)
+		for _, p := range parts {
+			if p.Kind == kind {
+				out = append(out, p.Raw...)
+			}
+		}
+	}
+	return out
+}
