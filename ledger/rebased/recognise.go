@@ -1,0 +1,152 @@
+package rebased
+
+import (
+	"encoding/base32"
+	"encoding/binary"
+	"encoding/hex"
+	"strings"
+
+	"permanode/ledger"
+)
+
+// Recognise reads digests in base58; addresses and object ids in hex, with 0x in full or short; 64 hex digits without
+// it; ids of Stardust outputs, for the object that such an output became; SHA-256 of payloads, also as CID; types,
+// events and functions in any spelling; and IOTA DIDs. 32 bytes can be many things: the likeliest come first.
+func (Codec) Recognise(text string, _ ledger.Trust) []ledger.Key {
+	text = strings.TrimSpace(text)
+	if strings.Contains(text, "::") {
+		return nameKeys(text)
+	}
+	if d, err := ParseDigest(text); err == nil {
+		return keysOf(string(d[:]), ledger.KeyRecord, ledger.KeyUnit)
+	}
+	lower := strings.ToLower(text)
+	if id, ok := strings.CutPrefix(lower, "did:iota:"); ok {
+		id = id[strings.LastIndexByte(id, ':')+1:] // the network's name may stand before the id
+		if raw, err := hex.DecodeString(strings.TrimPrefix(id, "0x")); err == nil && len(raw) == len(ObjectID{}) {
+			return keysOf(string(raw), ledger.KeyObject)
+		}
+		return nil
+	}
+	if sum, ok := strings.CutPrefix(lower, "sha256:"); ok {
+		if raw, err := hex.DecodeString(strings.TrimPrefix(sum, "0x")); err == nil && len(raw) == 32 {
+			return keysOf(string(raw), ledger.KeyPayload)
+		}
+		return nil
+	}
+	if sum, ok := cidHash(text); ok {
+		return keysOf(sum, ledger.KeyPayload)
+	}
+	return hexKeys(lower)
+}
+
+// keysOf returns val as each of kinds.
+func keysOf(val string, kinds ...ledger.KeyKind) (keys []ledger.Key) {
+	for _, kind := range kinds {
+		keys = append(keys, ledger.Key{Kind: kind, Val: val})
+	}
+	return keys
+}
+
+// hexKeys returns what hex digits can name. Without 0x only those of 32 bytes in full, or of an output id.
+func hexKeys(lower string) []ledger.Key {
+	digits, prefixed := strings.CutPrefix(lower, "0x")
+	if len(digits) == 68 {
+		raw, err := hex.DecodeString(digits)
+		if err != nil || binary.LittleEndian.Uint16(raw[32:]) >= stardustOutputs {
+			return nil
+		}
+		id := MigratedID([34]byte(raw))
+		return keysOf(string(id[:]), ledger.KeyObject)
+	}
+	if !prefixed && len(digits) != 64 {
+		return nil
+	}
+	a, err := ParseAddress("0x" + digits)
+	if err != nil {
+		return nil
+	}
+	keys := keysOf(string(a[:]), ledger.KeyAddress, ledger.KeyObject)
+	if len(digits) == 64 {
+		keys = append(keys, keysOf(string(a[:]), ledger.KeyPayload, ledger.KeyRecord, ledger.KeyUnit)...)
+	}
+	return keys
+}
+
+// nameKeys returns what a type's text can name: without type arguments it may be a function's too. A coin is found by
+// its own type, and by that of what it holds.
+func nameKeys(text string) []ledger.Key {
+	t, err := ParseType(text)
+	if err != nil {
+		return nil
+	}
+	canonical := t.String()
+	keys := keysOf(canonical, ledger.KeyType, ledger.KeyEvent)
+	if t.Type != TypeStruct {
+		return keys
+	}
+	if len(t.Struct.Args) == 0 {
+		keys = append(keys, keysOf(canonical, ledger.KeyFunction)...)
+	}
+	return append(keys, keysOf(coinTag(t).String(), ledger.KeyType)...)
+}
+
+// cidHash returns the SHA-256 in a CIDv1 of one raw block in base32: the multibase letter b, version 1, codec raw,
+// hash SHA-256 of 32 bytes.
+func cidHash(text string) (string, bool) {
+	const size = 1 + 58 // the letter and 36 bytes in base32 without padding
+	if len(text) != size || text[0] != 'b' {
+		return "", false
+	}
+	raw, err := base32Lower.DecodeString(text[1:])
+	if err != nil || string(raw[:4]) != "\x01\x55\x12\x20" || base32Lower.EncodeToString(raw) != text[1:] {
+		return "", false
+	}
+	return string(raw[4:]), true
+}
+
+var base32Lower = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
+// stardustOutputs is how many outputs a Stardust transaction can have.
+const stardustOutputs = 128
+
+// The type bytes that Stardust's addresses have before the 32 bytes that stayed (spec 18).
+const (
+	stardustEd25519 = "\x00"
+	stardustAlias   = "\x08"
+	stardustNFT     = "\x10"
+)
+
+// Links leads from objects to the outputs, aliases and NFTs that they were, and from addresses to those with the same
+// key. No era follows this one.
+func (Codec) Links(k ledger.Key) (later, earlier []ledger.Key) {
+	if len(k.Val) != len(Address{}) {
+		return nil, nil
+	}
+	switch k.Kind {
+	case ledger.KeyObject:
+		earlier = append(keysOf(k.Val, ledger.KeySuccessor), keysOf(stardustAlias+k.Val, ledger.KeyObject)...)
+		earlier = append(earlier, keysOf(stardustNFT+k.Val, ledger.KeyObject)...)
+	case ledger.KeyAddress:
+		earlier = keysOf(stardustEd25519+k.Val, ledger.KeyAddress)
+	}
+	return nil, earlier
+}
+
+// FormatKey writes digests in base58, names as their canonical text, and other ids as hex, as the node's API does; an
+// owner and a token with a space between. The record is not needed.
+func (c Codec) FormatKey(k ledger.Key, _ *ledger.Record) string {
+	switch k.Kind {
+	case ledger.KeyRecord, ledger.KeyUnit:
+		if len(k.Val) == len(Digest{}) {
+			return c.FormatID(ledger.NewID([]byte(k.Val)))
+		}
+	case ledger.KeyType, ledger.KeyEvent, ledger.KeyFunction:
+		return k.Val
+	case ledger.KeyToken:
+		if n := len(Address{}); len(k.Val) > n {
+			return addressText(k.Val[:n]) + " " + k.Val[n:]
+		}
+	}
+	return "0x" + hex.EncodeToString([]byte(k.Val))
+}
