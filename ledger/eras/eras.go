@@ -10,13 +10,14 @@ import (
 
 	"permanode/ledger"
 	"permanode/ledger/canonical"
+	"permanode/ledger/rebased"
 	"permanode/ledger/stardust"
 )
 
 // All lists the eras that this program can prove, oldest first.
-var All = []ledger.Era{stardust.Era}
+var All = []ledger.Era{stardust.Era, rebased.Era}
 
-var codecs = map[ledger.Era]ledger.Codec{stardust.Era: stardust.Codec{}}
+var codecs = map[ledger.Era]ledger.Codec{stardust.Era: stardust.Codec{}, rebased.Era: rebased.Codec{}}
 
 // Codec returns the codec of an era; false if there is none.
 func Codec(era ledger.Era) (ledger.Codec, bool) {
