@@ -25,8 +25,8 @@ func (w *writer) Open(ctx context.Context, span storage.Span, start iter.Seq2[le
 }
 
 func (w *writer) open(ctx context.Context, span storage.Span, start iter.Seq2[ledger.Change, error]) error {
-	if span.Lo == 0 || span.Lo > ledger.MaxSeq {
-		return fmt.Errorf("the first unit must be between 1 and %d", uint64(ledger.MaxSeq))
+	if span.Lo > ledger.MaxSeq {
+		return fmt.Errorf("the first unit must not be above %d", uint64(ledger.MaxSeq))
 	}
 	if err := w.lock(ctx); err != nil {
 		return err
