@@ -34,7 +34,7 @@ var private = map[string]string{
 	"ledger/legacy":    "ledger/eras ingest/hornet0 query/compat/legacy",
 	"ledger/chrysalis": "ledger/eras ingest/hornet1 query/compat/chrysalis",
 	"ledger/stardust":  "ledger/eras ingest/hornet2 query/compat/stardust",
-	"ledger/rebased":   "ledger/eras ingest/iotanode",
+	"ledger/rebased":   "ledger/eras ingest/iotanode internal/replay/iotareplay",
 }
 
 func under(pkg, tree string) bool { return pkg == tree || strings.HasPrefix(pkg, tree+"/") }
@@ -78,7 +78,7 @@ func TestImports(t *testing.T) {
 // eraHome: the only trees that may name an era in code. cmd holds the wiring and the help texts.
 var eraHome = []string{
 	"ledger/legacy", "ledger/chrysalis", "ledger/stardust", "ledger/rebased", "ledger/eras", "query/compat",
-	"ingest/hornet0", "ingest/hornet1", "ingest/hornet2", "ingest/iotanode", "cmd", "testdata", "bench",
+	"ingest/hornet0", "ingest/hornet1", "ingest/hornet2", "ingest/iotanode", "internal/replay/iotareplay", "cmd", "testdata", "bench",
 }
 
 var eraName = regexp.MustCompile(`(?i)\b(legacy|chrysalis|stardust|rebased)\b`)

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -206,21 +207,21 @@ func (b *batch) index(ctx context.Context, body io.Reader, base int64) error {
 
 // blobHead reads length and encoding of a blob, and says how many bytes they took.
 func blobHead(r *bufio.Reader) (length, head int64, err error) {
-	v, err := binary.ReadUvarint(r)
-	if err != nil {
-		return 0, 0, fmt.Errorf("no length of a blob: %w", err)
+	b, err := r.Peek(binary.MaxVarintLen64 + 1)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return 0, 0, err
 	}
-	if v > 1<<31-1 {
+	v, n := binary.Uvarint(b)
+	switch {
+	case n <= 0 || n >= len(b):
+		return 0, 0, errors.New("no beginning of a blob")
+	case v > math.MaxInt32:
 		return 0, 0, fmt.Errorf("a blob of %d bytes", v)
+	case b[n] != blobBCS:
+		return 0, 0, fmt.Errorf("a blob of the unknown encoding %d", b[n])
 	}
-	encoding, err := r.ReadByte()
-	if err != nil {
-		return 0, 0, fmt.Errorf("no encoding of a blob: %w", err)
-	}
-	if encoding != blobBCS {
-		return 0, 0, fmt.Errorf("a blob of the unknown encoding %d", encoding)
-	}
-	return int64(v), int64(len(binary.AppendUvarint(nil, v))) + 1, nil
+	_, err = r.Discard(n + 1)
+	return int64(v), int64(n) + 1, err
 }
 
 // localBatch opens a batch file of a local store.

@@ -196,11 +196,18 @@ func (s *shelf) take(seq uint64) *cone {
 	return c.cone
 }
 
-// has reports whether cone seq is kept.
-func (s *shelf) has(seq uint64) bool {
+// used is the number of bytes that are kept.
+func (s *shelf) used() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.kept[seq] != nil
+	return s.bytes
+}
+
+// clear forgets all of it.
+func (s *shelf) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bytes, s.kept, s.order = 0, nil, nil
 }
 
 // whole answers the questions of a source that reads whole checkpoints.

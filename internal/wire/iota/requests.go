@@ -72,6 +72,12 @@ func ParseServiceInfo(raw []byte) (*ServiceInfo, error) {
 	return m, err
 }
 
+// Health is a GetHealthResponse.
+type Health struct{ Height *uint64 } // newest executed checkpoint
+
+// Append appends the message.
+func (m *Health) Append(b []byte) []byte { return appendNumber(b, 1, m.Height) }
+
 // CheckpointRequest asks for one checkpoint: the newest, or that of a number. A request by digest is
 // not used here.
 type CheckpointRequest struct {

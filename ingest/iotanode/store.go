@@ -1,0 +1,371 @@
+package iotanode
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"permanode/ingest"
+	"permanode/internal/ranges"
+)
+
+const (
+	// openBatches is how many batches are kept ready: two that overlap, and the next.
+	openBatches = 3
+	// manifestAge is how old a manifest may be: a store grows by a file every few minutes.
+	manifestAge = 30 * time.Second
+)
+
+// Store is a checkpoint store: a MANIFEST and batches of checkpoints, in a folder or behind a URL. Each batch is
+// compared with the manifest's SHA3-256 when it is opened, and unpacked to a file without a name in the
+// temporary folder. Where several files hold a checkpoint, the first one's copy is given; [Store.Copies] has the
+// others. It is safe for concurrent use.
+type Store struct {
+	whole
+	cfg Config
+	dir string // local, or
+	web *web
+
+	busy     chan struct{} // one token: what follows belongs to its holder
+	manifest *Manifest
+	read     time.Time
+	batches  []*batch // most recently used first
+}
+
+// OpenStore returns the store at c.Address, a folder or an http(s) URL, and reads its manifest.
+func OpenStore(ctx context.Context, c Config) (*Store, error) {
+	c = c.withDefaults()
+	s := &Store{cfg: c, busy: make(chan struct{}, 1)}
+	s.name, s.shelf.limit, s.load = c.Name, c.Window, s.first
+	if isURL(c.Address) {
+		w, err := newWeb(c, "")
+		if err != nil {
+			return nil, err
+		}
+		w.noKey = http.StatusForbidden // what object stores say to those who may not list
+		s.web = w
+		if s.name == "" {
+			s.name = w.name
+		}
+	} else {
+		s.dir = c.Address
+		if s.name == "" {
+			s.name = c.Address
+		}
+	}
+	if _, err := s.list(ctx, 0); err != nil {
+		s.closeWeb()
+		return nil, err
+	}
+	return s, nil
+}
+
+func isURL(address string) bool {
+	return strings.HasPrefix(address, "http://") || strings.HasPrefix(address, "https://")
+}
+
+// Close closes the batches.
+func (s *Store) Close() error {
+	s.busy <- struct{}{}
+	defer func() { <-s.busy }()
+	var errs error
+	for _, b := range s.batches {
+		errs = errors.Join(errs, b.close())
+	}
+	s.batches = nil
+	s.closeWeb()
+	return errs
+}
+
+func (s *Store) closeWeb() {
+	if s.web != nil {
+		s.web.close()
+	}
+}
+
+// Report says what is odd about the store's ranges: overlaps and holes, one sentence each.
+func (s *Store) Report(ctx context.Context) ([]string, error) {
+	m, err := s.list(ctx, manifestAge)
+	if err != nil {
+		return nil, err
+	}
+	return m.Report(), nil
+}
+
+// Info returns the range of the store, and its holes as missing.
+func (s *Store) Info(ctx context.Context) (ingest.Info, error) {
+	m, err := s.list(ctx, manifestAge)
+	if err != nil {
+		return ingest.Info{}, err
+	}
+	i := ingest.Info{Software: "checkpoint store"}
+	if len(m.Files) == 0 {
+		return ingest.Info{}, fmt.Errorf("%s: its manifest lists no file yet", s.name)
+	}
+	i.Oldest, i.Newest = m.span()
+	i.Missing = m.holes()
+	return i, nil
+}
+
+func (m *Manifest) holes() (out []ranges.Range) {
+	for i, f := range m.Files {
+		if i > 0 && f.Start > m.reach[i-1] {
+			out = append(out, ranges.Range{Lo: m.reach[i-1], Hi: f.Start - 1})
+		}
+	}
+	return out
+}
+
+// list returns the manifest, read again if it is older than age.
+func (s *Store) list(ctx context.Context, age time.Duration) (*Manifest, error) {
+	if err := take(ctx, s.busy); err != nil {
+		return nil, err
+	}
+	defer func() { <-s.busy }()
+	if s.manifest != nil && time.Since(s.read) <= age {
+		return s.manifest, nil
+	}
+	var raw []byte
+	var err error
+	if s.web != nil {
+		raw, err = s.web.get(ctx, "/"+manifestName, "", maxManifest)
+	} else {
+		raw, err = readFile(filepath.Join(s.dir, manifestName), maxManifest)
+	}
+	var m *Manifest
+	if err == nil {
+		m, err = ParseManifest(raw)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s: %w", s.name, manifestName, err)
+	}
+	s.manifest, s.read = m, time.Now()
+	return m, nil
+}
+
+// first reads checkpoint seq from the first file that holds it.
+func (s *Store) first(ctx context.Context, seq uint64) (*cone, error) {
+	m, err := s.list(ctx, time.Hour) // Info reads it again
+	if err != nil {
+		return nil, err
+	}
+	files := m.holding(seq)
+	if len(files) == 0 {
+		return nil, ingest.ErrUnknown
+	}
+	return s.from(ctx, m.Files[files[0]], seq)
+}
+
+// from reads checkpoint seq from file f.
+func (s *Store) from(ctx context.Context, f File, seq uint64) (*cone, error) {
+	raw, err := s.raw(ctx, f, seq)
+	if err != nil {
+		return nil, err
+	}
+	c, err := splitFile(raw)
+	if err != nil {
+		return nil, fmt.Errorf("file %s: %w", f.Name(), err)
+	}
+	return c, nil
+}
+
+// raw returns the bytes of checkpoint seq in file f.
+func (s *Store) raw(ctx context.Context, f File, seq uint64) ([]byte, error) {
+	if err := take(ctx, s.busy); err != nil {
+		return nil, err
+	}
+	defer func() { <-s.busy }()
+	b, err := s.batch(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := b.read(seq, s.cfg.limit(seq))
+	if err != nil {
+		return nil, fmt.Errorf("file %s: %w", f.Name(), err)
+	}
+	return raw, nil
+}
+
+// batch returns file f, opened. The caller holds the token.
+func (s *Store) batch(ctx context.Context, f File) (*batch, error) {
+	for i, b := range s.batches {
+		if b.File == f {
+			copy(s.batches[1:i+1], s.batches[:i])
+			s.batches[0] = b
+			return b, nil
+		}
+	}
+	content, err := s.fetch(ctx, f)
+	if err != nil {
+		return nil, fmt.Errorf("file %s: %w", f.Name(), err)
+	}
+	b, err := openBatch(ctx, f, content, s.cfg.TempDir)
+	if err != nil {
+		return nil, err
+	}
+	if len(s.batches) == openBatches {
+		last := s.batches[openBatches-1]
+		s.batches = s.batches[:openBatches-1]
+		if err := last.close(); err != nil {
+			return nil, errors.Join(err, b.close())
+		}
+	}
+	s.batches = append([]*batch{b}, s.batches...)
+	return b, nil
+}
+
+// fetch returns the content of file f: opened, or loaded to a file without a name.
+func (s *Store) fetch(ctx context.Context, f File) (_ *os.File, err error) {
+	if s.web == nil {
+		return localBatch(s.dir, f)
+	}
+	to, err := temp(s.cfg.TempDir)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.web.save(ctx, "/"+f.Name(), to, maxBatchFile); err != nil {
+		return nil, errors.Join(err, to.Close())
+	}
+	return to, nil
+}
+
+// save writes the body of an answer of any duration to a file, as long as it goes on.
+func (w *web) save(ctx context.Context, path string, to io.Writer, limit int64) error {
+	if err := take(ctx, w.slots); err != nil {
+		return err
+	}
+	defer func() { <-w.slots }()
+	ctx, alive := w.watch(ctx)
+	defer alive.stop()
+	resp, err := w.ask(ctx, http.MethodGet, path, "", nil)
+	if err != nil {
+		return alive.explain(err)
+	}
+	defer resp.Body.Close()
+	if resp.ContentLength > limit {
+		return tooLarge(resp.ContentLength, limit)
+	}
+	n, err := copyContext(ctx, to, io.LimitReader(alive.reader(resp.Body), limit+1))
+	if err != nil {
+		return fmt.Errorf("it ends after %d bytes: %w", n, alive.explain(err))
+	}
+	if n > limit {
+		return tooLarge(n, limit)
+	}
+	return nil
+}
+
+// A Copy is a source of the checkpoints that a store has a second time, in one of its files, with other bytes:
+// which of the two is true is for a proof to say. Checkpoints whose copies are equal are unknown to it. It is
+// safe for concurrent use.
+type Copy struct {
+	whole
+	store  *Store
+	file   File
+	shared []ranges.Range // what earlier files hold too
+}
+
+// Copies returns one source for each file that holds checkpoints which an earlier file holds too. They share
+// the store's batches, and end with it.
+func (s *Store) Copies(ctx context.Context) ([]*Copy, error) {
+	m, err := s.list(ctx, manifestAge)
+	if err != nil {
+		return nil, err
+	}
+	var out []*Copy
+	for i, f := range m.Files {
+		var shared ranges.Set
+		for j := i - 1; j >= 0 && m.reach[j] > f.Start; j-- {
+			if o := m.Files[j]; o.End > f.Start {
+				shared.Add(f.Start, min(o.End, f.End)-1)
+			}
+		}
+		if shared.Len() == 0 {
+			continue
+		}
+		c := &Copy{store: s, file: f, shared: shared.Ranges()}
+		c.name, c.shelf.limit, c.load = s.name+"/"+f.Name(), s.cfg.Window/8, c.other
+		if out = append(out, c); len(out) > maxCopies {
+			return nil, fmt.Errorf("%s: more than %d of its files overlap: its manifest is no honest one", s.name, maxCopies)
+		}
+	}
+	return out, nil
+}
+
+// maxCopies bounds the sources that one store becomes.
+const maxCopies = 64
+
+// Copies marks the source as one of second copies, and returns the checkpoints that it may have.
+func (c *Copy) Copies() []ranges.Range { return c.shared }
+
+// Info returns the range of the copies.
+func (c *Copy) Info(context.Context) (ingest.Info, error) {
+	i := ingest.Info{Software: "checkpoint store, second copies", Oldest: c.shared[0].Lo, Newest: c.shared[len(c.shared)-1].Hi}
+	for k := 1; k < len(c.shared); k++ {
+		i.Missing = append(i.Missing, ranges.Range{Lo: c.shared[k-1].Hi + 1, Hi: c.shared[k].Lo - 1})
+	}
+	return i, nil
+}
+
+// other reads checkpoint seq from this file, if the copy that the store gives is another one.
+func (c *Copy) other(ctx context.Context, seq uint64) (*cone, error) {
+	m, err := c.store.list(ctx, time.Hour)
+	if err != nil {
+		return nil, err
+	}
+	files := m.holding(seq)
+	if len(files) < 2 || m.Files[files[0]] == c.file || seq < c.file.Start || seq >= c.file.End {
+		return nil, ingest.ErrUnknown
+	}
+	given, err := c.store.raw(ctx, m.Files[files[0]], seq)
+	if err != nil {
+		given = nil // damaged: this copy is all there is
+	}
+	own, err := c.store.raw(ctx, c.file, seq)
+	if err != nil {
+		return nil, err
+	}
+	if bytes.Equal(given, own) {
+		return nil, ingest.ErrUnknown
+	}
+	cone, err := splitFile(own)
+	if err != nil {
+		return nil, fmt.Errorf("file %s: %w", c.file.Name(), err)
+	}
+	return cone, nil
+}
+
+// Close has nothing to free: the store owns the files.
+func (c *Copy) Close() error { return nil }
+
+// IsStore reports whether the folder dir is a checkpoint store. It fails with the reason where it is a node
+// archive, which cannot be a source.
+func IsStore(dir string) (bool, error) {
+	f, err := os.Open(filepath.Join(dir, manifestName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	magic := make([]byte, len(manifestMagic))
+	if _, err := io.ReadFull(f, magic); err != nil {
+		return false, nil //nolint:nilerr // too short to be a manifest
+	}
+	if string(magic) == archiveMagic {
+		return false, fmt.Errorf("%s is a node archive, which has no events and no objects and cannot be a source: name the network's checkpoint store", dir)
+	}
+	return string(magic) == manifestMagic, nil
+}
+
+func checkpointPath(seq uint64) string { return "/" + strconv.FormatUint(seq, 10) + ".chk" }

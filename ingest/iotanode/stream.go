@@ -1,0 +1,225 @@
+package iotanode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"permanode/internal/wire/iota"
+)
+
+const (
+	// leastAhead is how many checkpoints must be there for a stream to be worth its while.
+	leastAhead = 4
+	// mostAhead is how far before a stream's place somebody waits for it instead of asking alone.
+	mostAhead = 256
+)
+
+// stream reads checkpoints in order to the shelf, as long as less than half of the window is in use. Its
+// goroutine ends at the checkpoint that was the newest when it began, at the first error, when nobody asks for a
+// timeout, or with stop.
+type stream struct {
+	g      *GRPC
+	cancel context.CancelFunc
+	done   chan struct{} // closed at its end
+	woken  chan struct{} // one token: something was asked for
+
+	// Guarded by g.mu.
+	next    uint64        // the checkpoint that is read now
+	waits   bool          // for room
+	err     error         // what broke it, if anything did
+	arrived chan struct{} // closed, and made anew, whenever one of these changes
+}
+
+// ahead reports whether checkpoint seq came to the shelf, after waiting for a stream that is about to bring it,
+// or after beginning one where checkpoints are asked for in order. It fails if that stream broke where seq should
+// have come: cut, silent, or with a gap.
+func (g *GRPC) ahead(ctx context.Context, seq uint64) (bool, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	inOrder := g.asked && (seq == g.last || seq == g.last+1)
+	g.last, g.asked = seq, true
+	if g.stream == nil && inOrder && g.said.height != nil && *g.said.height >= seq+leastAhead && seq >= g.said.lowest {
+		g.startStream(seq, *g.said.height)
+	}
+	s := g.stream
+	if s == nil || seq < s.next || seq >= s.next+mostAhead {
+		return false, nil
+	}
+	s.wake()
+	for g.stream == s && seq >= s.next && !s.waits {
+		arrived := s.arrived
+		g.mu.Unlock()
+		select {
+		case <-arrived:
+		case <-ctx.Done():
+		}
+		g.mu.Lock()
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+	}
+	if seq == s.next && s.err != nil {
+		return false, s.err
+	}
+	return seq < s.next, nil
+}
+
+// startStream begins to read at seq. The caller holds g.mu.
+func (g *GRPC) startStream(seq, end uint64) {
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &stream{
+		g: g, cancel: cancel, done: make(chan struct{}), woken: make(chan struct{}, 1),
+		next: seq, arrived: make(chan struct{}),
+	}
+	g.stream = s
+	g.shelf.clear() // whatever an earlier stream left there has nobody who will take it
+	go func() {
+		defer close(s.done)
+		defer cancel()
+		s.end(s.run(ctx, end))
+	}()
+}
+
+// stop ends the stream and waits for it.
+func (s *stream) stop() {
+	s.cancel()
+	<-s.done
+}
+
+func (s *stream) wake() {
+	select {
+	case s.woken <- struct{}{}:
+	default:
+	}
+}
+
+// end takes the stream out of use.
+func (s *stream) end(err error) {
+	s.g.mu.Lock()
+	defer s.g.mu.Unlock()
+	if !errors.Is(err, errIdle) && !errors.Is(err, context.Canceled) {
+		s.err = err
+	}
+	if s.g.stream == s {
+		s.g.stream = nil
+		// After a failure one checkpoint is asked for alone before the next stream.
+		s.g.asked = err == nil
+	}
+	s.tell()
+}
+
+// tell wakes who waits. The caller holds g.mu.
+func (s *stream) tell() {
+	close(s.arrived)
+	s.arrived = make(chan struct{})
+}
+
+func (s *stream) run(ctx context.Context, end uint64) error {
+	g := s.g
+	size, first := uint64(askFrame), s.next
+	req := iota.StreamRequest{Start: &first, End: &end, Mask: iota.WholeMask(), MaxMessage: &size}
+	f, err := g.open(ctx, iota.StreamCheckpoints, req.Append(nil))
+	if err != nil {
+		return err
+	}
+	defer f.close()
+	for seq := first; seq <= end; seq++ {
+		f.pause()
+		if err := s.room(ctx); err != nil {
+			return err
+		}
+		c, err := f.checkpoint(seq, g.cfg.limit(seq), true)
+		if errors.Is(err, io.EOF) {
+			return nil // the server ends it early: what is missing is asked for again
+		}
+		if err != nil {
+			return fmt.Errorf("checkpoint %d: %w", seq, err)
+		}
+		g.shelf.put(seq, c)
+		g.mu.Lock()
+		s.next = seq + 1
+		s.tell()
+		g.mu.Unlock()
+	}
+	return nil
+}
+
+// errIdle is why a stream ends that nobody reads.
+var errIdle = errors.New("nobody asks any more")
+
+// room waits until less than half of the window is in use.
+func (s *stream) room(ctx context.Context) error {
+	idle := time.NewTimer(s.g.cfg.Timeout)
+	defer idle.Stop()
+	for {
+		s.g.mu.Lock()
+		full := s.g.shelf.used() > s.g.cfg.Window/2
+		if s.waits != full {
+			s.waits = full
+			s.tell()
+		}
+		s.g.mu.Unlock()
+		if !full {
+			return ctx.Err()
+		}
+		select {
+		case <-s.woken:
+			idle.Reset(s.g.cfg.Timeout)
+		case <-idle.C:
+			return errIdle
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Run rings with the number of each checkpoint that the node executes, as a [ingest.Feed]. It asks for summaries
+// only and believes none of them. It returns when ctx ends; until then it connects again, later and later.
+func (g *GRPC) Run(ctx context.Context, _ func(raw []byte), ring func(seq uint64)) error {
+	pause := firstPause
+	for ctx.Err() == nil {
+		if g.listen(ctx, ring) {
+			pause = firstPause
+		}
+		t := time.NewTimer(pause)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+		}
+		t.Stop()
+		pause = min(2*pause, longestPause)
+	}
+	return ctx.Err()
+}
+
+const (
+	firstPause   = 100 * time.Millisecond
+	longestPause = 10 * time.Second
+)
+
+// listen rings until the stream ends, and reports whether it ever did.
+func (g *GRPC) listen(ctx context.Context, ring func(seq uint64)) (rang bool) {
+	f, err := g.open(ctx, iota.StreamCheckpoints, (&iota.StreamRequest{Mask: []string{"checkpoint.summary.bcs"}}).Append(nil))
+	if err != nil {
+		return false
+	}
+	defer f.close()
+	for {
+		m, _, err := f.next()
+		if err != nil {
+			return rang
+		}
+		if m.Checkpoint == nil {
+			continue
+		}
+		seq := seqOf(m.Checkpoint.Summary)
+		if m.Checkpoint.Seq != nil {
+			seq = *m.Checkpoint.Seq
+		}
+		ring(seq)
+		rang = true
+	}
+}
