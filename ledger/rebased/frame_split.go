@@ -268,6 +268,20 @@ func (s *splitter) restByDigests(committed *digestSet) error {
 	return s.r.Err()
 }
 
+// SplitRest splits a PartRest with effects of a known form: into events, outputs and inputs. So what an older version
+// could not split is split by a newer one.
+func SplitRest(rest []byte, effects *Effects) ([]ledger.Part, error) {
+	s := &splitter{chk: rest, r: bcs.NewSkimmer(rest), budget: 4*len(rest) + 1<<20}
+	err := s.restByDigests(newDigestSet(AppendEffects(nil, effects)))
+	if err == nil {
+		err = s.r.End()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("rest of a record: %w", err)
+	}
+	return append(s.parts, s.inputs...), nil
+}
+
 // end moves to the end of a value whose digest satisfies wanted, and reports whether this version knows its form.
 func (s *splitter) end(salt string, skim func(*bcs.Reader), wanted func(*Digest) bool) (known bool, err error) {
 	if err := s.r.Err(); err != nil {
