@@ -25,6 +25,7 @@ type sealed struct {
 	d                  *decoded
 	facts              ledger.Facts
 	index              indexed
+	view               coinView
 }
 
 // indexed is what index.json expects to be found of one transaction.
@@ -125,7 +126,7 @@ func sealCheckpoint(t testing.TB, chk []byte, coins map[string]coin) (out []*sea
 		if p.Err != nil {
 			t.Fatal(p.Err)
 		}
-		s := &sealed{seq: certified.Summary.Seq, timeMs: certified.Summary.TimeMs, epoch: certified.Summary.Epoch}
+		s := &sealed{seq: certified.Summary.Seq, timeMs: certified.Summary.TimeMs, epoch: certified.Summary.Epoch, view: view}
 		s.rec = ledger.Record{ID: p.ID, Parts: p.Data.(*prepared).stored}
 		if s.d, err = decodeParts(s.rec.Parts); err != nil {
 			t.Fatal(err)

@@ -38,7 +38,10 @@ func balanceOf(o *Object) (asset string, balance uint64, ok bool) {
 // coinOf returns the coin that o is, if it is one and an address owns it.
 func coinOf(o *Object) (coin, bool) {
 	asset, balance, ok := balanceOf(o)
-	return coin{owner: o.Owner.Address, asset: asset, balance: balance}, ok && o.Owner.Type == OwnerAddress
+	if !ok || o.Owner.Type != OwnerAddress {
+		return coin{}, false
+	}
+	return coin{owner: o.Owner.Address, asset: asset, balance: balance}, true
 }
 
 // movesOf returns what a transaction changed of who owns which coins, in the order of changed_objects: of each coin
