@@ -16,6 +16,7 @@ import (
 // frames reads the messages of one server stream. It belongs to one goroutine.
 type frames struct {
 	g      *GRPC
+	conn   *grpc.ClientConn
 	stream grpc.ClientStream
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -31,9 +32,9 @@ var errSilent = errors.New("no message within the timeout, or no whole checkpoin
 // open sends a question that a stream of messages answers.
 func (g *GRPC) open(ctx context.Context, method string, question []byte) (*frames, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	f := &frames{g: g, ctx: ctx, cancel: cancel}
+	f := &frames{g: g, conn: g.connection(), ctx: ctx, cancel: cancel}
 	f.timer = time.AfterFunc(g.cfg.Timeout, func() { cancel(errSilent) })
-	s, err := g.conn.NewStream(ctx, &desc, method)
+	s, err := f.conn.NewStream(ctx, &desc, method)
 	if err == nil {
 		err = s.SendMsg(iota.Frame(question))
 	}
@@ -56,6 +57,7 @@ func (f *frames) close() {
 
 func (f *frames) explain(err error) error {
 	if errors.Is(context.Cause(f.ctx), errSilent) {
+		f.g.leave(f.conn)
 		return errSilent
 	}
 	return f.g.failure(err)

@@ -44,12 +44,14 @@ const (
 type GRPC struct {
 	name  string
 	cfg   Config
-	conn  *grpc.ClientConn
+	dial  func() (*grpc.ClientConn, error)
 	calls chan struct{} // one token a call for a single checkpoint
 	whole chan struct{} // one token a call for the records of one
 	shelf shelf
 
 	mu     sync.Mutex // guards what follows
+	conn   *grpc.ClientConn
+	closed bool
 	said   nodeInfo
 	last   uint64  // asked for last
 	asked  bool    // something was asked
@@ -72,11 +74,34 @@ func NewGRPC(c Config) (*GRPC, error) {
 	if g.name == "" {
 		g.name = u.Scheme + "://" + u.Host
 	}
-	g.conn, err = grpc.NewClient("passthrough:///"+hostPort(u), dialOptions(u, c)...)
-	if err != nil {
+	options := dialOptions(u)
+	g.dial = func() (*grpc.ClientConn, error) { return grpc.NewClient("passthrough:///"+hostPort(u), options...) }
+	if g.conn, err = g.dial(); err != nil {
 		return nil, fmt.Errorf("%s: %w", g.name, err)
 	}
 	return g, nil
+}
+
+func (g *GRPC) connection() *grpc.ClientConn {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.conn
+}
+
+// leave gives up a connection on which nothing came in time: it may be half open, and then only the keepalive
+// would notice. Other calls on it end and are made again.
+func (g *GRPC) leave(conn *grpc.ClientConn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.conn != conn || g.closed {
+		return
+	}
+	fresh, err := g.dial()
+	if err != nil {
+		return // the old one may come back
+	}
+	g.conn = fresh
+	_ = conn.Close() // it is given up
 }
 
 func secure(u *url.URL) bool { return u.Scheme == "grpcs" || u.Scheme == "https" }
@@ -95,7 +120,7 @@ func hostPort(u *url.URL) string {
 	return net.JoinHostPort(u.Hostname(), port)
 }
 
-func dialOptions(u *url.URL, c Config) []grpc.DialOption {
+func dialOptions(u *url.URL) []grpc.DialOption {
 	creds := insecure.NewCredentials()
 	if secure(u) {
 		creds = credentials.NewTLS(&tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12})
@@ -119,21 +144,25 @@ func (g *GRPC) Name() string { return g.name }
 // Close ends the stream and the connection.
 func (g *GRPC) Close() error {
 	g.mu.Lock()
-	s := g.stream
-	g.stream = nil
+	s, conn := g.stream, g.conn
+	g.stream, g.closed = nil, true
 	g.mu.Unlock()
 	if s != nil {
 		s.stop()
 	}
-	return g.conn.Close()
+	return conn.Close()
 }
 
 // unary sends a question and returns the one answer.
 func (g *GRPC) unary(ctx context.Context, method string, question []byte) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, g.cfg.Timeout)
+	limit, cancel := context.WithTimeout(ctx, g.cfg.Timeout)
 	defer cancel()
+	conn := g.connection()
 	var answer iota.Frame
-	err := g.conn.Invoke(ctx, method, iota.Frame(question), &answer, grpc.MaxCallRecvMsgSize(maxInfo))
+	err := conn.Invoke(limit, method, iota.Frame(question), &answer, grpc.MaxCallRecvMsgSize(maxInfo))
+	if err != nil && ctx.Err() == nil && limit.Err() != nil {
+		g.leave(conn)
+	}
 	return answer, g.failure(err)
 }
 

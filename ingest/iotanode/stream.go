@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"permanode/ingest"
 	"permanode/internal/wire/iota"
 )
 
@@ -176,12 +177,17 @@ func (s *stream) room(ctx context.Context) error {
 	}
 }
 
-// Run rings with the number of each checkpoint that the node executes, as a [ingest.Feed]. It asks for summaries
-// only and believes none of them. It returns when ctx ends; until then it connects again, later and later.
-func (g *GRPC) Run(ctx context.Context, _ func(raw []byte), ring func(seq uint64)) error {
+// Feed returns a bell: it rings with the number of each checkpoint that the node executes. It asks for summaries
+// only and believes none of them. When the node breaks off it connects again, later and later.
+func (g *GRPC) Feed() ingest.Feed { return bell{g} }
+
+type bell struct{ g *GRPC }
+
+// Run rings until ctx ends.
+func (b bell) Run(ctx context.Context, _ func(raw []byte), ring func(seq uint64)) error {
 	pause := firstPause
 	for ctx.Err() == nil {
-		if g.listen(ctx, ring) {
+		if b.g.listen(ctx, ring) {
 			pause = firstPause
 		}
 		t := time.NewTimer(pause)
