@@ -23,6 +23,7 @@ import (
 	"permanode/ingest/hornet2"
 	"permanode/internal/replay"
 	"permanode/ledger"
+	"permanode/ledger/eras"
 	"permanode/ledger/ledgertest"
 	"permanode/ledger/stardust"
 	"permanode/storage"
@@ -80,6 +81,7 @@ type rig struct {
 	t     testing.TB
 	dir   string
 	trust ledger.Trust
+	codec ledger.Codec
 	db    *pebblestore.DB
 	store storage.Writer
 }
@@ -97,11 +99,19 @@ func trustOf(t testing.TB, name string) ledger.Trust {
 	return trust
 }
 
-func codecs(era ledger.Era) (ledger.Codec, bool) { return stardust.Codec{}, era == stardust.Era }
-
 func newRig(t testing.TB, trust ledger.Trust) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: t.TempDir(), trust: trust}
+	codec, ok := eras.Codec(trust.Era)
+	if !ok {
+		t.Fatalf("no codec of era %q", trust.Era)
+	}
+	return newRigOf(t, trust, codec)
+}
+
+// newRigOf makes a rig with a codec of one's own.
+func newRigOf(t testing.TB, trust ledger.Trust, codec ledger.Codec) *rig {
+	t.Helper()
+	r := &rig{t: t, dir: t.TempDir(), trust: trust, codec: codec}
 	r.open()
 	t.Cleanup(r.close)
 	return r
@@ -110,13 +120,15 @@ func newRig(t testing.TB, trust ledger.Trust) *rig {
 func (r *rig) open() {
 	r.t.Helper()
 	var err error
-	if r.db, err = pebblestore.Open(filepath.Join(r.dir, "data"), pebblestore.Options{Codec: codecs, Memory: 64 << 20}); err != nil {
+	if r.db, err = pebblestore.Open(filepath.Join(r.dir, "data"), pebblestore.Options{Codec: r.codecs, Memory: 64 << 20}); err != nil {
 		r.t.Fatal(err)
 	}
-	if r.store, err = r.db.Writer(context.Background(), ledger.Network{Name: "net", Era: stardust.Era, Identity: r.trust.Identity, Trust: r.trust.Raw}); err != nil {
+	if r.store, err = r.db.Writer(context.Background(), ledger.Network{Name: "net", Era: r.trust.Era, Identity: r.trust.Identity, Trust: r.trust.Raw}); err != nil {
 		r.t.Fatal(err)
 	}
 }
+
+func (r *rig) codecs(era ledger.Era) (ledger.Codec, bool) { return r.codec, era == r.trust.Era }
 
 func (r *rig) close() {
 	if r.db == nil {
@@ -131,7 +143,7 @@ func (r *rig) close() {
 // config returns a collector's configuration over this store.
 func (r *rig) config(sources ...ingest.Source) ingest.Config {
 	return ingest.Config{
-		Network: "net", Codec: stardust.Codec{}, Trust: r.trust, Store: r.store, Sources: sources,
+		Network: "net", Codec: r.codec, Trust: r.trust, Store: r.store, Sources: sources,
 		Quarantine: filepath.Join(r.dir, "quarantine"), Poll: 20 * time.Millisecond, Memory: 64 << 20,
 	}
 }

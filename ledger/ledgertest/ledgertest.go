@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -108,6 +109,35 @@ func Paths(t testing.TB, pattern string) []string {
 		t.Skipf("no vectors %s in %s", pattern, root)
 	}
 	return files
+}
+
+// A Folder holds a file of vectors and, beside it, files that are named by number: 0.chk, 1.chk, …
+type Folder struct {
+	Name  string   // of the folder itself
+	File  []byte   // the file that was looked for
+	Parts [][]byte // the numbered files, from 0 on
+}
+
+// Folders returns the folder of each vector file that matches pattern ("rebased/checkpoints/*/committee_epoch0.json"),
+// with the files of the ending ext beside it. No match: fails in the default folder, skips in another.
+func Folders(t testing.TB, pattern, ext string) (all []Folder) {
+	t.Helper()
+	for _, name := range Paths(t, pattern) {
+		dir := filepath.Dir(name)
+		f := Folder{Name: filepath.Base(dir), File: read(t, name)}
+		for i := 0; ; i++ {
+			part := filepath.Join(dir, strconv.Itoa(i)+"."+ext)
+			if _, err := os.Stat(part); err != nil {
+				break
+			}
+			f.Parts = append(f.Parts, read(t, part))
+		}
+		if len(f.Parts) == 0 {
+			t.Fatalf("no 0.%s beside %s", ext, name)
+		}
+		all = append(all, f)
+	}
+	return all
 }
 
 func read(t testing.TB, name string) []byte {
