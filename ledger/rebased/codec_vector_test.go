@@ -1,4 +1,4 @@
-package rebased
+package rebased_test
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 
 	"permanode/ledger"
 	"permanode/ledger/ledgertest"
+	"permanode/ledger/rebased"
 )
 
 // chain seals checkpoints one by one, and keeps their state as a store would.
@@ -48,7 +49,7 @@ func (c *chain) prove(head []byte, raws [][]byte) (*ledger.Cone, error) {
 }
 
 func (c *chain) proveAt(at ledger.Start, head []byte, raws [][]byte) (*ledger.Cone, error) {
-	ctx, codec := context.Background(), Codec{}
+	ctx, codec := context.Background(), rebased.Codec{}
 	asm, err := codec.Begin(ctx, head, at)
 	if err != nil {
 		return nil, err
@@ -109,15 +110,15 @@ func folders(t testing.TB) (out []folder) {
 	t.Helper()
 	for _, path := range ledgertest.Paths(t, "rebased/checkpoints/*/committee_epoch0.json") {
 		f := folder{name: filepath.Base(filepath.Dir(path))}
-		spec, err := ParseCommitteeFile(readFile(t, path))
+		spec, err := rebased.ParseCommitteeFile(readFile(t, path))
 		if err != nil {
 			t.Fatal(err)
 		}
-		raw, err := NewTrust(spec)
+		raw, err := rebased.NewTrust(spec)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if f.trust, err = (Codec{}).ParseTrust(raw); err != nil {
+		if f.trust, err = (rebased.Codec{}).ParseTrust(raw); err != nil {
 			t.Fatal(err)
 		}
 		names, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*.chk"))
@@ -149,7 +150,7 @@ func readFile(t testing.TB, name string) []byte {
 // splitFile divides a checkpoint file.
 func splitFile(t testing.TB, chk []byte) (head []byte, raws [][]byte) {
 	t.Helper()
-	head, raws, err := SplitCheckpoint(chk)
+	head, raws, err := rebased.SplitCheckpoint(chk)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +196,7 @@ func TestChainVector(t *testing.T) {
 
 func compareChain(t *testing.T, cones []*ledger.Cone, index *chainIndex) {
 	t.Helper()
-	codec := Codec{}
+	codec := rebased.Codec{}
 	for i, cp := range index.Checkpoints {
 		u := cones[i].Unit
 		if got := codec.FormatID(u.ID); got != cp.Digest || strconv.FormatUint(u.Seq, 10) != cp.Seq.String() {
@@ -226,7 +227,7 @@ func compareChain(t *testing.T, cones []*ledger.Cone, index *chainIndex) {
 // reprove seals stored cones again from what is stored of them: the same must come out.
 func (c *chain) reprove(cones []*ledger.Cone) {
 	c.t.Helper()
-	codec := Codec{}
+	codec := rebased.Codec{}
 	again := newChain(c.t, c.trust, c.held)
 	for _, cone := range cones {
 		raws := make([][]byte, len(cone.Records))
@@ -254,7 +255,7 @@ func TestAttestVector(t *testing.T) {
 		}
 		for i, chk := range f.chks {
 			at := c.start()
-			list, err := Codec{}.Attest(context.Background(), heads[i:], at)
+			list, err := rebased.Codec{}.Attest(context.Background(), heads[i:], at)
 			if err != nil {
 				t.Fatal(err)
 			}
