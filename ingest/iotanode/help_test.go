@@ -112,3 +112,18 @@ func heap() uint64 {
 	runtime.ReadMemStats(&m)
 	return m.HeapInuse
 }
+
+func writeFile(t testing.TB, path string, raw []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, raw, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// both is a node's REST API with JSON-RPC at the root.
+func both(n *iotareplay.Node) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/api/", n.REST())
+	mux.Handle("/", n.JSONRPC())
+	return mux
+}
