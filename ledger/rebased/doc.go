@@ -11,7 +11,7 @@
 //	raw    := parts; part := kind u8 | length u32 big-endian | bytes   (see [AppendRaw])
 //	.chk   := head | vec<CheckpointTransaction>                        (see [SplitCheckpoint])
 //
-// Parse functions take untrusted bytes: they never panic, allocate at most a small multiple of len(raw), and fail
+// Parse functions take untrusted bytes: they never panic, allocate at most 16·len(raw) + 8 MiB, and fail
 // with an error that wraps [ledger.ErrSyntax] and gives the byte offset. A variant that this version does not know
 // gives an [*UnknownError] that names type and tag: the bytes may be true all the same. Parsed values share the
 // memory of what was parsed.

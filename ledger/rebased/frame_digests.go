@@ -13,7 +13,7 @@ type digestSet struct {
 }
 
 func newDigestSet(b []byte) *digestSet {
-	s := &digestSet{b: b}
+	s := &digestSet{b: b, places: make([]int32, 0, bytes.Count(b, []byte{32}))}
 	for i := 0; i+sizeDigest <= len(b); i++ {
 		if b[i] == 32 {
 			s.places = append(s.places, int32(i+1))

@@ -3,8 +3,7 @@
 //
 // Integers are little-endian. Lengths and variant numbers are ULEB128 of a u32, shortest form only. Bytes and
 // strings are a length and their bytes; an option is 00, or 01 and the value. A [Reader] walks over untrusted
-// bytes: it never panics, never allocates more than the bytes that are there can fill, bounds nesting, and its
-// first error stays. What it returns shares the memory of the input.
+// bytes: it never panics, bounds what it allocates and how deep values nest, and its first error stays. What it returns shares the memory of the input.
 //
 // Source: the Binary Canonical Serialization specification of the Move projects (crate bcs).
 package bcs
@@ -13,6 +12,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"unicode/utf8"
+	"unsafe" // for the size of values
 
 	"permanode/ledger"
 )
@@ -53,12 +53,14 @@ type Reader struct {
 	b     []byte
 	off   int
 	depth int
+	room  int // bytes that may still be allocated
 	err   error
 	skim  bool
 }
 
-// NewReader returns a Reader over b.
-func NewReader(b []byte) *Reader { return &Reader{b: b} }
+// NewReader returns a Reader over b. All that is read with it takes at most 8·len(b) + 4 MiB of memory, twice that
+// while lists grow: no value of the networks needs as much, and values of few bytes may be large in memory.
+func NewReader(b []byte) *Reader { return &Reader{b: b, room: 8*len(b) + 4<<20} }
 
 // NewSkimmer returns a Reader that checks everything and keeps nothing: strings, lists and pointers come back empty,
 // so a walk over hostile bytes costs no memory.
@@ -235,7 +237,7 @@ func (r *Reader) String() string {
 	if !utf8.Valid(b) {
 		r.FailAt(at, "a string is not UTF-8")
 	}
-	if r.err != nil || r.skim {
+	if !r.spend(len(b)) {
 		return ""
 	}
 	return string(b)
@@ -291,12 +293,24 @@ func Elements[T any](r *Reader, n int, read func(*Reader) T) []T {
 		}
 		return nil
 	}
-	// Elements may be far larger than their encoding: room grows with what was really there.
-	list := make([]T, 0, min(n, 1024))
-	for i := 0; i < n && r.err == nil; i++ {
+	// Elements may be far larger than their encoding: the list grows with what was really there.
+	var zero T
+	list := make([]T, 0, min(n, 64))
+	for i := 0; i < n && r.spend(int(unsafe.Sizeof(zero))); i++ {
 		list = append(list, read(r))
 	}
 	return list
+}
+
+// spend takes n bytes of the memory that values may fill. It reports false after an error, and where r keeps nothing.
+func (r *Reader) spend(n int) bool {
+	if r.err != nil || r.skim {
+		return false
+	}
+	if r.room -= n; r.room < 0 {
+		r.Fail("the value is too large in memory for its bytes")
+	}
+	return r.err == nil
 }
 
 // Opt reads an option: nil, or a pointer to the value.
@@ -309,7 +323,7 @@ func Opt[T any](r *Reader, read func(*Reader) T) *T {
 
 // Ptr returns a pointer to v, or nil where r keeps nothing.
 func Ptr[T any](r *Reader, v T) *T {
-	if r.skim || r.err != nil {
+	if !r.spend(int(unsafe.Sizeof(v))) {
 		return nil
 	}
 	p := new(T)
