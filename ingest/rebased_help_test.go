@@ -57,6 +57,14 @@ func (f *files) setTip(tip uint64) {
 	f.tip = tip
 }
 
+// under returns the same files under another trust file.
+func (f *files) under(t testing.TB, trust []byte) *files {
+	t.Helper()
+	o := newFiles(t, f.name, trust)
+	o.heads, o.raws, o.tip = f.heads, f.raws, f.tip
+	return o
+}
+
 // vectorChains returns the chains of the vectors.
 func vectorChains(t testing.TB) (all []*files) {
 	t.Helper()
