@@ -3,6 +3,7 @@ package rebased
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -33,10 +34,8 @@ func factsOf(d *decoded) ledger.Facts {
 	} else {
 		w.signers(d)
 	}
-	for _, sig := range d.sigs {
-		if len(sig) > 0 && d.kind == KindProgrammable {
-			w.facet("scheme", SchemeName(sig[0]))
-		}
+	if d.kind == KindProgrammable {
+		w.schemes(d)
 	}
 	if d.effects != nil {
 		w.effects(d.effects)
@@ -147,6 +146,24 @@ func (w *drawer) argument(a *CallArg) {
 	}
 	if off := payloadOff(a.Pure); len(texts) > 0 || len(a.Pure)-off > len(Address{}) {
 		w.f.Payloads = append(w.f.Payloads, ledger.Span{Off: a.Off + off, Len: len(a.Pure) - off})
+	}
+}
+
+// schemes names the schemes of the signatures, and marks those that the committee alone vouches for.
+func (w *drawer) schemes(d *decoded) {
+	for _, sig := range d.sigs {
+		if len(sig) == 0 {
+			continue
+		}
+		name := SchemeName(sig[0])
+		w.facet("scheme", name)
+		switch sig[0] {
+		case FlagEd25519, FlagSecp256k1, FlagSecp256r1, FlagPasskey: // always verified
+		default:
+			if _, _, err := VerifySignature(sig, d.data); errors.Is(err, ErrUnverified) {
+				w.facet("unverified", name)
+			}
+		}
 	}
 }
 
