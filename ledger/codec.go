@@ -111,8 +111,9 @@ type Codec interface {
 	// Recognise returns every reading of what a person typed, likeliest first; none if there is none.
 	Recognise(text string, t Trust) []Key
 	// Links returns the keys under which what k names stands in a network of a later era, and of an earlier one,
-	// that has the same ledger. None for most keys.
-	Links(k Key) (later, earlier []Key)
+	// that has the same ledger. None for most keys. in is a record that k was found with, or nil: what a key alone
+	// does not tell is read from it.
+	Links(k Key, in *Record) (later, earlier []Key)
 	// FormatKey writes what k names as the era's own API does. in is a record that k was found with, or nil: what a
 	// hash alone does not tell is read from it.
 	FormatKey(k Key, in *Record) string

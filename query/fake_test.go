@@ -20,10 +20,10 @@ import (
 // "tag|address|text", and tag "-" means none.
 type toy struct{ ledger.Codec }
 
-func (toy) Links(ledger.Key) (later, earlier []ledger.Key) { return nil, nil }
-func (toy) FormatID(id ledger.ID) string                   { return "0x" + id.String() }
-func (toy) KindName(k uint8) string                        { return [...]string{"none", "data"}[k] }
-func (toy) Head(u ledger.Unit) []byte                      { return u.Header }
+func (toy) Links(ledger.Key, *ledger.Record) (later, earlier []ledger.Key) { return nil, nil }
+func (toy) FormatID(id ledger.ID) string                                   { return "0x" + id.String() }
+func (toy) KindName(k uint8) string                                        { return [...]string{"none", "data"}[k] }
+func (toy) Head(u ledger.Unit) []byte                                      { return u.Header }
 
 func (toy) ParseTrust(raw []byte) (ledger.Trust, error) {
 	if string(raw) == "damaged" {

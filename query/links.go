@@ -27,7 +27,15 @@ type Link struct {
 // Links returns what the thing that a hit was found by was in networks of earlier eras, and what it became in later
 // ones.
 func (a *Archive) Links(ctx context.Context, hit Hit) (continues, continuedBy []Link, err error) {
-	later, earlier := hit.Network.Codec.Links(hit.Key)
+	var in *ledger.Record
+	if hit.Ord.Pos != ledger.UnitPos {
+		r, err := a.Record(ctx, hit.Network, hit.Ord)
+		if err != nil {
+			return nil, nil, err
+		}
+		in = &r
+	}
+	later, earlier := hit.Network.Codec.Links(hit.Key, in)
 	if len(later) == 0 && len(earlier) == 0 {
 		return nil, nil, nil
 	}
@@ -85,7 +93,7 @@ func (a *Archive) byRule(ctx context.Context, hit Hit, all []Network, later []le
 		}
 	}
 	for _, n := range all {
-		if _, back := n.Codec.Links(later[0]); n.Era == hit.Network.Era || len(back) == 0 {
+		if _, back := n.Codec.Links(later[0], nil); n.Era == hit.Network.Era || len(back) == 0 {
 			continue
 		}
 		for _, k := range later {

@@ -13,12 +13,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/viper"
 	yaml "go.yaml.in/yaml/v3"
 
-	"permanode/ingest/hornet2"
 	"permanode/ledger"
 	"permanode/ledger/eras"
 	"permanode/query"
@@ -46,7 +46,9 @@ type networkConfig struct {
 type feedConfig struct {
 	Name string `mapstructure:"name"`
 	Type string `mapstructure:"type"`
-	URL  string `mapstructure:"url"`
+	URL  string `mapstructure:"url"` // or a path, for types that have one
+
+	timeout time.Duration // for one answer; 0 means the feed's default
 }
 
 type apiConfig struct {
@@ -61,7 +63,6 @@ const (
 	maxConfig     = 1 << 20
 	defaultMemory = byteSize(2 << 30)
 	minMemory     = byteSize(64 << 20)
-	feedREST      = "hornet2-rest"
 )
 
 // scalars are the keys that the environment can set, with their defaults: the only list of both.
@@ -335,6 +336,11 @@ func (c *config) resolve(dir string) {
 		for j := range n.Snapshot {
 			n.Snapshot[j] = in(n.Snapshot[j])
 		}
+		for j := range n.Feeds {
+			if f := &n.Feeds[j]; feedTypes[f.Type].path && !strings.Contains(f.URL, "://") {
+				f.URL = in(f.URL)
+			}
+		}
 	}
 }
 
@@ -398,19 +404,7 @@ func (n *networkConfig) check(at string, ps *problems) {
 			ps.add(key+".name", f.Name, "stands twice in this network", "give each feed its own name")
 		}
 		names[f.Name] = true
-		f.check(key, ps)
-	}
-}
-
-func (f *feedConfig) check(at string, ps *problems) {
-	if err := checkName(f.Name); err != nil {
-		ps.add(at+".name", f.Name, err.Error(), "choose another")
-	}
-	if f.Type != feedREST {
-		ps.add(at+".type", f.Type, "is no feed type that this program knows", "use "+feedREST)
-	}
-	if _, err := hornet2.New(hornet2.Config{URL: f.URL}); err != nil {
-		ps.add(at+".url", redact(f.URL), err.Error(), "write it like http://127.0.0.1:14265")
+		f.check(key, ledger.Era(n.Era), ps)
 	}
 }
 

@@ -20,16 +20,18 @@ import (
 	"permanode/ingest"
 	"permanode/ingest/hornet2"
 	"permanode/internal/replay"
+	"permanode/internal/replay/iotareplay"
 	"permanode/ledger"
 	"permanode/ledger/eras"
+	"permanode/ledger/rebased"
 	"permanode/ledger/stardust"
 	"permanode/query"
-	"permanode/storage/pebblestore"
 	"permanode/testdata"
 )
 
-const demoHelp = `Starts a node in this process that serves what a real node of a private tangle served, pulls all of it over
-HTTP, proves every unit, prints what was proven and three commands to try, and serves the API until Ctrl-C.
+const demoHelp = `Starts two nodes in this process: one serves over REST what a real node of a private Stardust tangle served, the
+other one a small constructed Rebased network over gRPC. Pulls all of it into one archive, proves every unit, prints
+what was proven and commands to try, and serves the API until Ctrl-C.
 
 The archive stays in --data: a second start goes on where the first one ended, and the other commands read it once the
 demo has ended.`
@@ -42,7 +44,7 @@ const (
 func (p *program) demoCommand() *cobra.Command {
 	addr, dir := demoListen, ""
 	c := &cobra.Command{
-		Use: "demo", Short: "The service over a recorded tangle, served by a node in this process", Long: demoHelp, Args: noArgs,
+		Use: "demo", Short: "The service over two recorded networks, served by nodes in this process", Long: demoHelp, Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if dir == "" {
 				cache, err := os.UserCacheDir()
@@ -74,46 +76,127 @@ func (p *program) demoListener(ctx context.Context, addr string, asked bool) (ne
 	return listen(ctx, "127.0.0.1:0")
 }
 
+// demoNet is one of the networks of the demo: what collects it, and how it is told about.
+type demoNet struct {
+	what string // of the network, in a sentence
+	ingest.Config
+	count  func(n query.Network, c *demoCount, cone *ledger.Cone) error
+	close  func() error
+	took   time.Duration
+	pulled uint64
+}
+
 func (p *program) demo(ctx context.Context, ln net.Listener, dir string) (err error) {
-	files, err := fs.Sub(testdata.Recordings, "recordings/stardust")
-	if err != nil {
-		return err
+	var nets []*demoNet
+	defer func() {
+		for _, n := range nets {
+			err = errors.Join(err, n.close())
+		}
+	}()
+	for _, open := range []func(context.Context) (*demoNet, error){demoStardust, demoRebased} {
+		n, err := open(ctx)
+		if err != nil {
+			return fmt.Errorf("bundled recording: %w", err)
+		}
+		nets = append(nets, n)
 	}
-	rec, err := replay.OpenRecording(files)
-	if err != nil {
-		return fmt.Errorf("bundled recording: %w", err)
-	}
-	defer func() { err = errors.Join(err, rec.Close()) }()
-	node, stop, err := serveNode(ctx, replay.NewNode(rec))
-	if err != nil {
-		return err
-	}
-	defer stop()
-	trust, snapshot, remove, err := demoLedger(files, rec.Parameters)
-	if err != nil {
-		return err
-	}
-	defer remove()
 	log := p.logger(slog.LevelWarn)
 	db, err := p.open(dir, defaultMemory/8, false, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	p.say("a node of the tangle %s answers at %s", trust.Name, node.Name())
 	svc := &service{log: log, db: db}
-	took, pulled, err := p.pull(ctx, svc, ingest.Config{
-		Network: networkName(trust), Codec: stardust.Codec{}, Trust: trust, Sources: []ingest.Source{node},
-		Snapshot: []string{snapshot}, Quarantine: quarantine(dir), Log: log,
-	})
 	defer func() { err = errors.Join(err, svc.close()) }()
-	if err != nil {
-		return err
+	for _, n := range nets {
+		p.say("%s answers at %s", n.what, n.Sources[0].Name())
+		n.Network, n.Quarantine, n.Log = networkName(n.Trust), quarantine(dir), log
+		if n.took, n.pulled, err = p.pull(ctx, svc, n.Config); err != nil {
+			return err
+		}
 	}
-	if err := p.demoReport(ctx, db, ln.Addr().String(), dir, took, pulled); err != nil {
+	if err := p.demoReport(ctx, db, nets, ln.Addr().String(), dir); err != nil {
 		return err
 	}
 	return svc.run(ctx, ln)
+}
+
+// demoStardust serves the recording of a real Hornet node.
+func demoStardust(ctx context.Context) (_ *demoNet, err error) {
+	files, err := fs.Sub(testdata.Recordings, "recordings/stardust")
+	if err != nil {
+		return nil, err
+	}
+	rec, err := replay.OpenRecording(files)
+	if err != nil {
+		return nil, err
+	}
+	node, stop, err := serveNode(ctx, replay.NewNode(rec))
+	if err != nil {
+		return nil, errors.Join(err, rec.Close())
+	}
+	trust, snapshot, remove, err := demoLedger(files, rec.Parameters)
+	if err != nil {
+		stop()
+		return nil, errors.Join(err, rec.Close())
+	}
+	return &demoNet{
+		what:   "a node of the Stardust tangle " + trust.Name + ", recorded,",
+		Config: ingest.Config{Codec: stardust.Codec{}, Trust: trust, Sources: []ingest.Source{node}, Snapshot: []string{snapshot}},
+		count:  countStardust,
+		close: func() error {
+			stop()
+			remove()
+			return rec.Close()
+		},
+	}, nil
+}
+
+// demoRebased serves a constructed chain of checkpoints as a node's gRPC service.
+func demoRebased(ctx context.Context) (*demoNet, error) {
+	files, err := fs.Sub(testdata.Recordings, "vectors/rebased/checkpoints/mininet-a")
+	if err != nil {
+		return nil, err
+	}
+	chain, err := iotareplay.Open(files)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := fs.ReadFile(files, "committee_epoch0.json")
+	if err != nil {
+		return nil, err
+	}
+	spec, err := rebased.ParseCommitteeFile(raw)
+	if err != nil {
+		return nil, err
+	}
+	text, err := rebased.NewTrust(spec)
+	if err != nil {
+		return nil, err
+	}
+	trust, err := rebased.Codec{}.ParseTrust(text)
+	if err != nil {
+		return nil, err
+	}
+	server, err := iotareplay.NewNode(chain).Serve("127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("the demo's node: %w", err)
+	}
+	node, err := feedTypes[feedIotaGRPC].open(ctx, feedConfig{URL: "grpc://" + server.Addr()})
+	if err != nil {
+		server.Stop()
+		return nil, err
+	}
+	return &demoNet{
+		what:   "a node of a small Rebased network, constructed,",
+		Config: ingest.Config{Codec: rebased.Codec{}, Trust: trust, Sources: []ingest.Source{node.Source}},
+		count:  countRebased,
+		close: func() error {
+			err := node.close()
+			server.Stop()
+			return err
+		},
+	}, nil
 }
 
 // serveNode serves a node on a free port of this machine until stop is called.
@@ -185,96 +268,4 @@ func (p *program) pull(ctx context.Context, svc *service, c ingest.Config) (time
 	begin := time.Now()
 	err = collector.CatchUp(ctx)
 	return time.Since(begin), collector.Status().Records, err
-}
-
-// demoCount counts what the archive holds and had to prove for it.
-type demoCount struct {
-	milestones, blocks, signatures, outputs, gaps, bytes uint64
-	example                                              string // id of an applied transaction
-	unit                                                 uint64 // and its unit
-}
-
-// count reads the whole archive of n.
-func (c *demoCount) count(ctx context.Context, a *query.Archive, n query.Network) error {
-	e, err := a.Extent(ctx, n)
-	if err != nil {
-		return err
-	}
-	for _, g := range e.Gaps {
-		c.gaps += g.To - g.From + 1
-	}
-	return a.Cones(ctx, []query.Network{n}, func(_ query.Network, cone *ledger.Cone) error {
-		c.milestones++
-		m, err := stardust.ParseMilestone(n.Codec.Head(cone.Unit))
-		if err != nil {
-			return fmt.Errorf("unit %d: %w", cone.Unit.Seq, err)
-		}
-		c.signatures += uint64(len(m.Signatures))
-		for i := range cone.Records {
-			if err := c.add(n, &cone.Records[i]); err != nil {
-				return err
-			}
-		}
-		return nil
-	}, func(uint64, uint64) {})
-}
-
-func (c *demoCount) add(n query.Network, r *ledger.Record) error {
-	raw := r.Parts[0].Raw
-	c.blocks++
-	c.bytes += uint64(len(raw))
-	block, err := stardust.ParseBlock(raw)
-	if err != nil {
-		return fmt.Errorf("record %s: %w", n.Codec.FormatID(r.ID), err)
-	}
-	tx, ok := block.Payload.(*stardust.Transaction)
-	if !ok {
-		return nil
-	}
-	for i := range tx.Unlocks {
-		if tx.Unlocks[i].Type == stardust.UnlockSignature {
-			c.signatures++
-		}
-	}
-	if r.State == ledger.Applied {
-		c.outputs += uint64(len(tx.Outputs))
-		c.example, c.unit = n.Codec.FormatID(r.ID), r.Ord.Seq
-	}
-	return nil
-}
-
-func (p *program) demoReport(ctx context.Context, db *pebblestore.DB, addr, dir string, took time.Duration, pulled uint64) error {
-	a := query.New(db, eras.Codec)
-	networks, err := a.Networks(ctx)
-	if err != nil {
-		return err
-	}
-	n := networks[0]
-	var c demoCount
-	if err := c.count(ctx, a, n); err != nil {
-		return err
-	}
-	speed := "nothing new: all of it was here already"
-	if pulled > 0 {
-		speed = fmt.Sprintf("%.0f blocks per second (%d in %s, over HTTP)", float64(pulled)/took.Seconds(), pulled, took.Round(time.Millisecond))
-	}
-	var t table
-	fmt.Fprintf(&t, "%s: proven from raw bytes, nothing believed\n", n.Name)
-	t.line("milestones", "%d", c.milestones)
-	t.line("blocks", "%d", c.blocks)
-	t.line("signatures", "%d checked", c.signatures)
-	t.line("roots", "%d recomputed", 2*c.milestones)
-	t.line("outputs", "%d created; unspent + treasury = supply at every milestone", c.outputs)
-	t.line("gaps", "%d", c.gaps)
-	t.line("bytes", "%d (%s)", c.bytes, sizeText(c.bytes))
-	t.line("speed", "%s", speed)
-	base := fmt.Sprintf("http://%s/v1/networks/%s", addr, n.Name)
-	return p.printf(`%s
-Try, in another terminal:
-  curl %s/coverage
-  curl %s/records/%s
-  curl '%s/units/%d/records?limit=3'
-
-The API answers at http://%s until Ctrl-C. The archive stays in %s; then also: permanode check --full --data %s
-`, t.String(), base, base, c.example, base, c.unit, addr, dir, dir)
 }

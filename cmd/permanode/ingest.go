@@ -26,12 +26,13 @@ import (
 const ingestHelp = `Collects everything that the sources have, proves it against the trust file, stores it, and ends. What is
 there already is not asked for again: run it again after an interruption, or to add what is new.
 
-A source is a recording folder, a cone file (permanode export --format cones) or the address of a node. Several are
-asked in turn: none is believed, and each fills the gaps of the others.
+A source is a recording folder, a folder of checkpoint files, a checkpoint store (a folder or URL with a MANIFEST), a
+cone file (permanode export --format cones) or the address of a node (http://, grpc://). Several are asked in turn: none
+is believed, and each fills the gaps of the others.
 
 With a snapshot file (its SHA-256 stands in the trust file) the archive holds a ledger and decides by replay what
 became of each record; a recording folder brings its own. Without one it goes by the nodes' claims, which the
-signed roots prove, and says so.
+signed roots prove, and says so. (Rebased needs none: its records state what became of them.)
 
 Exit status: 0 all is there; 1 error; 2 wrong input; 4 something is missing, or --timeout passed: the gaps are named;
 130 interrupted. Whatever the status, nothing that was stored is lost.`
@@ -94,11 +95,16 @@ func (p *program) ingest(ctx context.Context, f *ingestFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	sources, err := openSources(f.from, codec)
+	sources, err := openSources(ctx, f.from, codec)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeSources(sources)) }()
+	for _, s := range sources {
+		for _, line := range s.says {
+			p.say("%s: %s", s.name, line)
+		}
+	}
 	name := f.network
 	if name == "" {
 		name = networkName(trust)
@@ -128,13 +134,6 @@ func (p *program) ingest(ctx context.Context, f *ingestFlags) (err error) {
 		return missing
 	}
 	return errors.Join(missing, p.summary(context.WithoutCancel(ctx), db, name, f.json))
-}
-
-func plainSources(all []*source) (out []ingest.Source) {
-	for _, s := range all {
-		out = append(out, s.Source)
-	}
-	return out
 }
 
 func trustAndCodec(name string) (ledger.Trust, ledger.Codec, error) {
@@ -169,11 +168,14 @@ func (p *program) chooseSnapshot(trust ledger.Trust, sources []*source, given []
 		_, err := ingest.SnapshotSums(trust, given) // before a directory is made
 		return given, err
 	}
+	if trust.States {
+		return nil, nil
+	}
 	for _, s := range sources {
-		if s.folder == nil {
+		if s.snapshot == nil {
 			continue
 		}
-		own, err := s.folder.Snapshot()
+		own, err := s.snapshot()
 		if err != nil {
 			return nil, fmt.Errorf("snapshot of %s: %w", s.name, err)
 		}

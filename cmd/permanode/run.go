@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"permanode/ingest"
-	"permanode/ingest/hornet2"
 	"permanode/ledger/eras"
 	"permanode/query"
 	"permanode/storage/pebblestore"
@@ -103,18 +102,24 @@ type following struct {
 }
 
 // follow makes the collector of a network and everything that it needs.
-func (s *service) follow(ctx context.Context, conf *config, n networkConfig) (*following, error) {
+func (s *service) follow(ctx context.Context, conf *config, n networkConfig) (_ *following, err error) {
 	trust, codec, err := trustAndCodec(n.Trust)
 	if err != nil {
 		return nil, err
 	}
-	var sources []ingest.Source
-	for _, f := range n.Feeds {
-		node, err := hornet2.New(hornet2.Config{Name: f.Name, URL: f.URL})
+	var sources []*source
+	defer func() {
 		if err != nil {
-			return nil, usagef("", "networks: %s: %w", n.Name, err)
+			err = errors.Join(err, closeSources(sources))
 		}
-		sources = append(sources, node)
+	}()
+	var feeds []ingest.Feed
+	for _, f := range n.Feeds {
+		opened, err := feedTypes[f.Type].open(ctx, f)
+		if err != nil {
+			return nil, fmt.Errorf("networks: %s: feed %s: %w", n.Name, f.Name, err)
+		}
+		sources, feeds = append(sources, opened), append(feeds, opened.feeds...)
 	}
 	w, err := openWriter(ctx, s.db, n.Name, trust)
 	if err != nil {
@@ -122,7 +127,7 @@ func (s *service) follow(ctx context.Context, conf *config, n networkConfig) (*f
 	}
 	m := s.meter("units of " + n.Name)
 	c, err := ingest.New(ingest.Config{
-		Network: n.Name, Codec: codec, Trust: trust, Store: w, Sources: sources, Start: n.Start, Snapshot: n.Snapshot,
+		Network: n.Name, Codec: codec, Trust: trust, Store: w, Sources: plainSources(sources), Feeds: feeds, Start: n.Start, Snapshot: n.Snapshot,
 		Quarantine: quarantine(conf.DataDir), Memory: max(int64(conf.Memory)/int64(len(conf.Networks)), 8<<20),
 		Log: s.log,
 		Progress: func(st ingest.Status) {
@@ -134,7 +139,7 @@ func (s *service) follow(ctx context.Context, conf *config, n networkConfig) (*f
 	if err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
-	return &following{name: n.Name, collector: c, close: w.Close}, nil
+	return &following{name: n.Name, collector: c, close: func() error { return errors.Join(w.Close(), closeSources(sources)) }}, nil
 }
 
 func (s *service) close() (err error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,69 +10,147 @@ import (
 	"permanode/ingest"
 	"permanode/ingest/archive"
 	"permanode/ingest/hornet2"
+	"permanode/ingest/iotanode"
 	"permanode/ledger"
+	"permanode/ledger/rebased"
+	"permanode/ledger/stardust"
 )
 
-// source is something that --from named, opened.
+// source is something that --from or a feed named, opened.
 type source struct {
 	ingest.Source
-	name   string
-	folder *archive.Folder // set for a recording folder
-	node   *hornet2.Source // set for a node and a recording folder
-	close  func() error
+	name  string
+	era   ledger.Era
+	more  []ingest.Source // further copies that it holds of some units
+	feeds []ingest.Feed
+	says  []string // what a person should know of it before it is used
+	close func() error
+
+	// snapshot names the file of the ledger before the first unit; nil where there can be none.
+	snapshot func() (string, error)
+	// trust makes a trust file of what the source says of its network; unsure is what a person has to compare. nil
+	// where it can say nothing.
+	trust func(ctx context.Context, snapshots []string) (raw []byte, unsure []string, err error)
 }
 
-// openSource finds out what name is: a node's address, a recording folder or a cone file of the era. The error
-// of something that is none of them says what was tried.
-func openSource(name string, codec ledger.Codec) (*source, error) {
+func plainSources(all []*source) (out []ingest.Source) {
+	for _, s := range all {
+		out = append(out, s.Source)
+	}
+	for _, s := range all {
+		out = append(out, s.more...)
+	}
+	return out
+}
+
+func closeSources(all []*source) (err error) {
+	for _, s := range all {
+		err = errors.Join(err, s.close())
+	}
+	return err
+}
+
+// wanted says what kinds of source the eras have, for hints.
+var wanted = map[ledger.Era]string{
+	stardust.Era: "a recording folder (network.json, rest.jsonl.gz), a cone file (permanode export --format cones), or a node's address (http://HOST:PORT)",
+	rebased.Era:  "a folder of checkpoint files (0.chk, 1.chk, …), a checkpoint store (a folder or URL with a MANIFEST), a cone file (permanode export --format cones), or a node's address (grpc://HOST:PORT, http://HOST:PORT)",
+}
+
+func notASource(name string, era ledger.Era, tried string, err error) error {
+	text := fmt.Sprintf("--from %q is no source: %s", name, tried)
+	if err != nil {
+		text += ": " + err.Error()
+	}
+	return usagef("a source is "+wanted[era], "%s", text)
+}
+
+// openSource finds out what name is among the kinds of source that codec's era has. The error of something that is
+// none of them says what was tried.
+func openSource(ctx context.Context, name string, codec ledger.Codec) (*source, error) {
+	era := codec.Era()
 	if strings.Contains(name, "://") {
-		node, err := hornet2.New(hornet2.Config{URL: name})
-		if err != nil {
-			return nil, usagef("write it like http://127.0.0.1:14265", "--from: %w", err)
-		}
-		return &source{Source: node, name: node.Name(), node: node, close: func() error { node.Close(); return nil }}, nil
+		return openURL(ctx, name, era)
 	}
 	info, err := os.Stat(name)
 	switch {
 	case err != nil:
-		return nil, notASource(name, "no file or folder has this name", err)
+		return nil, notASource(name, era, "no file or folder has this name", err)
 	case info.IsDir():
-		return openFolder(name)
+		return openFolder(ctx, name, era)
 	case !info.Mode().IsRegular():
-		return nil, notASource(name, "it is neither a file nor a folder", nil)
+		return nil, notASource(name, era, "it is neither a file nor a folder", nil)
+	case era == rebased.Era && strings.HasSuffix(name, ".chk"):
+		return openCheckpoints(name)
 	}
 	cones, err := archive.OpenCones(name, codec)
 	if err != nil {
-		return nil, notASource(name, "it is a file, but no cone file of the era "+string(codec.Era()), err)
+		return nil, notASource(name, era, "it is a file, but no cone file of the era "+string(era), err)
 	}
-	return &source{Source: cones, name: name, close: cones.Close}, nil
+	return &source{Source: cones, name: name, era: era, close: cones.Close}, nil
 }
 
-func openFolder(dir string) (*source, error) {
-	if !archive.IsFolder(dir) {
-		return nil, notASource(dir, "it is a folder, but no recording: network.json or rest.jsonl.gz is not inside", nil)
+func openURL(ctx context.Context, name string, era ledger.Era) (*source, error) {
+	if era == stardust.Era {
+		return feedTypes[feedHornet2].open(ctx, feedConfig{URL: name})
 	}
+	if strings.HasPrefix(name, "http") {
+		s, err := feedTypes[feedIotaStore].open(ctx, feedConfig{URL: name})
+		if err == nil || !errors.Is(err, ingest.ErrUnknown) {
+			return s, err
+		}
+		return feedTypes[feedIotaREST].open(ctx, feedConfig{URL: name})
+	}
+	return feedTypes[feedIotaGRPC].open(ctx, feedConfig{URL: name})
+}
+
+func openFolder(ctx context.Context, dir string, era ledger.Era) (*source, error) {
+	switch {
+	case era == stardust.Era && archive.IsFolder(dir):
+		return openRecording(dir)
+	case era == stardust.Era:
+		return nil, notASource(dir, era, "it is a folder, but no recording: network.json or rest.jsonl.gz is not inside", nil)
+	}
+	store, err := iotanode.IsStore(dir)
+	if err != nil {
+		return nil, notASource(dir, era, "it is a folder with a MANIFEST", err)
+	}
+	if store {
+		return feedTypes[feedIotaStore].open(ctx, feedConfig{URL: dir})
+	}
+	return openCheckpoints(dir)
+}
+
+func openRecording(dir string) (*source, error) {
 	folder, err := archive.OpenFolder(dir)
 	if err != nil {
-		return nil, notASource(dir, "its recording cannot be read", err)
+		return nil, notASource(dir, stardust.Era, "its recording cannot be read", err)
 	}
 	node, err := hornet2.New(hornet2.Config{Name: dir, URL: "http://recording", Transport: folder.Transport()})
 	if err != nil {
 		return nil, errors.Join(err, folder.Close())
 	}
-	return &source{Source: node, name: dir, folder: folder, node: node, close: folder.Close}, nil
+	return &source{
+		Source: node, name: dir, era: stardust.Era, close: folder.Close, snapshot: folder.Snapshot,
+		trust: func(_ context.Context, snapshots []string) ([]byte, []string, error) {
+			raw, err := stardust.TrustFromRecording(folder.Parameters(), snapshots...)
+			if err != nil {
+				return nil, nil, usagef("a recording folder describes its network in network.json", "%s: %w", dir, err)
+			}
+			return raw, nil, nil
+		},
+	}, nil
 }
 
-func notASource(name, tried string, err error) error {
-	text := fmt.Sprintf("--from %q is no source: %s", name, tried)
+func openCheckpoints(path string) (*source, error) {
+	d, err := iotanode.OpenDir(iotanode.Config{Address: path})
 	if err != nil {
-		text += ": " + err.Error()
+		return nil, notASource(path, rebased.Era, "its checkpoint files cannot be read", err)
 	}
-	return usagef("a source is a recording folder (network.json, rest.jsonl.gz), a cone file (permanode export --format cones), or a node's address (http://HOST:PORT)", "%s", text)
+	return &source{Source: d, name: path, era: rebased.Era, close: d.Close, trust: noSnapshots(d.Trust)}, nil
 }
 
 // openSources opens all of names, or none.
-func openSources(names []string, codec ledger.Codec) (all []*source, err error) {
+func openSources(ctx context.Context, names []string, codec ledger.Codec) (all []*source, err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, closeSources(all))
@@ -79,7 +158,7 @@ func openSources(names []string, codec ledger.Codec) (all []*source, err error) 
 		}
 	}()
 	for _, name := range names {
-		s, err := openSource(name, codec)
+		s, err := openSource(ctx, name, codec)
 		if err != nil {
 			return all, err
 		}
@@ -88,9 +167,25 @@ func openSources(names []string, codec ledger.Codec) (all []*source, err error) 
 	return all, nil
 }
 
-func closeSources(all []*source) (err error) {
-	for _, s := range all {
-		err = errors.Join(err, s.close())
+// anySource opens name as a source of whatever era it is of, by what it answers.
+func anySource(ctx context.Context, name string) (*source, error) {
+	switch {
+	case !strings.HasPrefix(name, "http://") && !strings.HasPrefix(name, "https://"):
+		if archive.IsFolder(name) {
+			return openRecording(name)
+		}
+		return openSource(ctx, name, rebased.Codec{})
+	default:
+		limit, cancel := context.WithTimeout(ctx, nodeTime)
+		defer cancel()
+		s, err := openURL(limit, name, stardust.Era)
+		if err != nil {
+			return nil, err
+		}
+		_, err = s.Info(limit)
+		if err == nil || !errors.Is(err, ingest.ErrUnknown) {
+			return s, nil
+		}
+		return openURL(ctx, name, rebased.Era)
 	}
-	return err
 }

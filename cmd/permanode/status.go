@@ -1,15 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"permanode/ingest"
-	"permanode/ingest/hornet2"
 	"permanode/query"
 	"permanode/storage"
 )
@@ -94,10 +95,7 @@ func describeStatus(ctx context.Context, store storage.Reader, a *query.Archive,
 		if err != nil {
 			return nil, err
 		}
-		s.Newest, s.Time, s.States = &u.Seq, &u.Time, "claimed"
-		if u.LedgerHeld {
-			s.States = "replayed"
-		}
+		s.Newest, s.Time, s.States = &u.Seq, &u.Time, statesWord[u.States]
 	}
 	for note, err := range store.Notes(ctx, n.ID) {
 		if err != nil {
@@ -124,15 +122,16 @@ func (s *networkStatus) askSources(ctx context.Context, n query.Network, conf *c
 
 func askSource(ctx context.Context, f feedConfig, identity string, held *uint64) sourceStatus {
 	out := sourceStatus{Name: f.Name}
-	node, err := hornet2.New(hornet2.Config{Name: f.Name, URL: f.URL, Timeout: sourceTime})
+	f.timeout = sourceTime
+	node, err := feedTypes[f.Type].open(ctx, f)
 	if err != nil {
 		out.Problem = err.Error()
 		return out
 	}
-	defer node.Close()
+	defer func() { _ = node.close() }()
 	info, err := node.Info(ctx)
-	if err == nil && info.Identity != identity {
-		err = &ingest.OtherNetworkError{Source: f.Name, Got: info.Identity, Want: identity, Name: info.Name}
+	if err == nil && (info.Identity != "" && info.Identity != identity || !strings.HasPrefix(identity, info.Begin)) {
+		err = &ingest.OtherNetworkError{Source: f.Name, Got: cmp.Or(info.Identity, info.Begin), Want: identity, Name: info.Name}
 	}
 	if err != nil {
 		out.Problem = err.Error()
@@ -148,6 +147,16 @@ func askSource(ctx context.Context, f feedConfig, identity string, held *uint64)
 	return out
 }
 
+// statesWord and statesText say how the states of records were decided.
+var (
+	statesWord = map[string]string{"claims": "claimed", "replay": "replayed", "stated": "stated"}
+	statesText = map[string]string{
+		"claimed":  "claimed by nodes and proven by the signed roots; conflict reasons are unproven",
+		"replayed": "decided by replay of the ledger",
+		"stated":   "as the records say, signed with the unit",
+	}
+)
+
 func statusText(s *networkStatus, asked bool) string {
 	var t table
 	fmt.Fprintf(&t, "%s (%s)\n", s.Network, s.Era)
@@ -159,11 +168,7 @@ func statusText(s *networkStatus, asked bool) string {
 	}
 	if s.Newest != nil {
 		t.line("", "%d records, %s; the newest unit was signed at %s", s.Records, sizeText(s.Bytes), *s.Time)
-		how := "claimed by nodes and proven by the signed roots; conflict reasons are unproven"
-		if s.States == "replayed" {
-			how = "decided by replay of the ledger"
-		}
-		t.line("states", "%s", how)
+		t.line("states", "%s", statesText[s.States])
 	}
 	for _, g := range s.Gaps {
 		t.line("missing", "units %d to %d: %s", g.From, g.To, g.Reason)
@@ -174,7 +179,7 @@ func statusText(s *networkStatus, asked bool) string {
 	if !asked {
 		t.line("tip", "not asked: --config FILE names the feeds to ask")
 	}
-	for _, kind := range []storage.NoteKind{storage.NoteEquivocation, storage.NoteRefused, storage.NoteClaim, storage.NoteRewrapped} {
+	for _, kind := range []storage.NoteKind{storage.NoteEquivocation, storage.NoteRefused, storage.NoteClaim, storage.NoteRewrapped, storage.NoteUndecoded} {
 		if n := s.Notes[kind]; n > 0 {
 			t.line("met", "%d times: %s", n, noteText[kind])
 		}
@@ -196,5 +201,6 @@ var noteText = map[storage.NoteKind]string{
 	storage.NoteEquivocation: "two different units signed with one number",
 	storage.NoteRefused:      "content that is not true; it was refused",
 	storage.NoteClaim:        "a node's claim that the proof contradicts",
+	storage.NoteUndecoded:    "a unit with records that the version which stored it could not read whole; check --repair reads them again",
 	storage.NoteRewrapped:    "a known unit in another container or with other signatures; harmless",
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,9 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"permanode/ingest/hornet2"
 	"permanode/ledger"
 	"permanode/ledger/eras"
+	"permanode/ledger/rebased"
 	"permanode/ledger/stardust"
 )
 
@@ -48,16 +49,18 @@ func (p *program) trustCommand() *cobra.Command {
 const trustInitHelp = `Writes a trust file: the network's identity, its parameters and the keys that sign its units.
 
 From a trust file, or a built-in one, it takes everything; --snapshot replaces the snapshots that it names. From a
-recording folder it takes what network.json says, and the SHA-256 of the snapshot in it. From a node it takes the
-signers of its oldest and newest unit, because such a node lists no keys: those are what the node says, so compare
-them with the operator's before you rely on them. With --snapshot the file also names the snapshot that may open a span.`
+recording folder it takes what network.json says, and the SHA-256 of the snapshot in it. From a Hornet node it takes the
+signers of its oldest and newest unit, because such a node lists no keys. From a Rebased node, a genesis checkpoint or a
+folder of checkpoint files (with a committee_epoch0.json beside them) it takes the committee of epoch 0, and checks that
+it signed checkpoint 0. What only a node says must be compared with the operator's word before you rely on it: the
+command lists it. With --snapshot the file also names the snapshot that may open a span.`
 
 func (p *program) trustInitCommand() *cobra.Command {
 	var from, out string
 	var snapshot []string
 	force := false
 	c := &cobra.Command{
-		Use: "init --from SOURCE -o FILE", Short: "Write a trust file from a recording folder, a node, or another trust file", Long: trustInitHelp, Args: noArgs,
+		Use: "init --from SOURCE -o FILE", Short: "Write a trust file from a recording, checkpoint files, a node, or another trust file", Long: trustInitHelp, Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			switch {
 			case from == "":
@@ -74,7 +77,7 @@ func (p *program) trustInitCommand() *cobra.Command {
 			return p.writeNew(out, raw, force)
 		},
 	}
-	c.Flags().StringVar(&from, "from", "", "recording folder, a node's address, a trust file, or a built-in one")
+	c.Flags().StringVar(&from, "from", "", "recording folder, folder of checkpoint files, a node's address, a trust file, or a built-in one")
 	c.Flags().StringVarP(&out, "out", "o", "", "file to write")
 	c.Flags().StringArrayVar(&snapshot, "snapshot", nil, "snapshot file that may open a span; a second one is its delta")
 	c.Flags().BoolVar(&force, "force", false, "replace the file if it is there")
@@ -86,19 +89,19 @@ func (p *program) makeTrust(ctx context.Context, from string, snapshot []string)
 	if noTrust == nil {
 		return trustFromTrust(t, snapshot)
 	}
-	s, err := openSource(from, stardust.Codec{})
-	if info, statErr := os.Stat(from); err != nil && statErr == nil && info.Mode().IsRegular() {
+	s, err := anySource(ctx, from)
+	if info, statErr := os.Stat(from); err != nil && statErr == nil && info.Mode().IsRegular() && !strings.HasSuffix(from, ".chk") {
 		return nil, noTrust // a cone file would be no use either
 	}
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	if s.folder == nil && s.node == nil {
-		return nil, usagef("name a recording folder or a node's address", "--from %q is a cone file, which holds no keys", from)
+	if s.trust == nil {
+		return nil, usagef("name a recording folder, a node's address or a folder of checkpoint files", "--from %q holds no keys", from)
 	}
-	if s.folder != nil && len(snapshot) == 0 {
-		own, err := s.folder.Snapshot()
+	if s.snapshot != nil && len(snapshot) == 0 {
+		own, err := s.snapshot()
 		if err != nil {
 			return nil, fmt.Errorf("snapshot of %s: %w", from, err)
 		}
@@ -110,10 +113,19 @@ func (p *program) makeTrust(ctx context.Context, from string, snapshot []string)
 	if err != nil {
 		return nil, err
 	}
-	if s.folder != nil {
-		return trustFromRecording(from, s.folder.Parameters(), sums)
+	limit, cancel := context.WithTimeout(ctx, nodeTime)
+	defer cancel()
+	raw, unsure, err := s.trust(limit, sums)
+	if err != nil {
+		return nil, fmt.Errorf("make a trust file from %s: %w", s.name, err)
 	}
-	return p.trustFromNode(ctx, s.node, sums)
+	if len(unsure) > 0 {
+		p.say("UNCHECKED: compare with the operator:")
+	}
+	for _, line := range unsure {
+		p.say("  %s", plain(line))
+	}
+	return raw, nil
 }
 
 // trustFromTrust is t, with other snapshots if some are named.
@@ -127,7 +139,7 @@ func trustFromTrust(t ledger.Trust, snapshot []string) ([]byte, error) {
 	}
 	rules, ok := t.Rules.(*stardust.Rules)
 	if !ok {
-		return nil, usagef("write its snapshot by hand: docs/trust.md", "a trust file of the era %s cannot be changed by this command", t.Era)
+		return nil, usagef("leave --snapshot out", "a network of the era %s begins with its first unit, not with a snapshot", t.Era)
 	}
 	parameters := rules.Parameters()
 	return stardust.NewTrust(stardust.TrustSpec{
@@ -135,32 +147,17 @@ func trustFromTrust(t ledger.Trust, snapshot []string) ([]byte, error) {
 	})
 }
 
-// trustFromRecording makes a trust file of what a recording says of its network.
-func trustFromRecording(name string, parameters []byte, sums []string) ([]byte, error) {
-	raw, err := stardust.TrustFromRecording(parameters, sums...)
-	if err != nil {
-		return nil, usagef("a recording folder describes its network in network.json", "%s: %w", name, err)
+// trustLines says who signs, for a person to compare.
+func trustLines(t ledger.Trust) (out []string) {
+	out = append(out, fmt.Sprintf("network %s (%s)", t.Name, t.Identity))
+	switch rules := t.Rules.(type) {
+	case *stardust.Rules:
+		out = append(out, "signers of its oldest and newest unit:")
+		for _, k := range rules.Keys {
+			out = append(out, fmt.Sprintf("%x", k.Key))
+		}
 	}
-	return raw, nil
-}
-
-// trustFromNode makes a trust file of what a node says, and tells the person what that is worth.
-func (p *program) trustFromNode(ctx context.Context, node *hornet2.Source, sums []string) ([]byte, error) {
-	limit, cancel := context.WithTimeout(ctx, nodeTime)
-	defer cancel()
-	raw, err := node.Trust(limit, sums)
-	if err != nil {
-		return nil, fmt.Errorf("make a trust file from %s: %w", node.Name(), err)
-	}
-	t, err := eras.ParseTrust(raw)
-	if err != nil {
-		return nil, err
-	}
-	p.say("UNCHECKED: compare with the operator: network %s (%s), signers of its oldest and newest unit:", plain(t.Name), t.Identity)
-	for _, k := range t.Rules.(*stardust.Rules).Keys {
-		p.say("  %x", k.Key)
-	}
-	return raw, nil
+	return out
 }
 
 func hashFiles(names []string) (sums []string, err error) {
@@ -196,19 +193,26 @@ func (p *program) trustShowCommand() *cobra.Command {
 
 func trustText(t ledger.Trust) string {
 	var out table
-	fmt.Fprintf(&out, "trust file of %s\n", plain(t.Name))
+	fmt.Fprintf(&out, "trust file of %s\n", plain(cmp.Or(t.Name, t.Identity)))
 	out.line("era", "%s", t.Era)
 	out.line("identity", "%s", t.Identity)
-	if rules, ok := t.Rules.(*stardust.Rules); ok {
+	switch rules := t.Rules.(type) {
+	case *stardust.Rules:
 		out.line("threshold", "%d different keys must sign a unit", rules.KeyCount)
 		for _, k := range rules.Keys {
 			out.line("key", "%x for units %s", k.Key, keyRange(uint64(k.Start), uint64(k.End)))
+		}
+	case *rebased.Rules:
+		c := rules.Committee
+		out.line("committee", "of epoch %d: %d votes must sign; later committees come out of the ledger", c.Epoch, c.Quorum)
+		for _, m := range c.Members {
+			out.line("member", "%x with %d votes", m.Key, m.Power)
 		}
 	}
 	for _, sum := range t.Snapshot {
 		out.line("snapshot", "SHA-256 %s", sum)
 	}
-	if len(t.Snapshot) == 0 {
+	if len(t.Snapshot) == 0 && !t.States {
 		out.line("snapshot", "none: archives of it go by claims")
 	}
 	return out.String()

@@ -44,10 +44,10 @@ func TestStardustLinkVector(t *testing.T) {
 				from = before
 			}
 		}
-		if later, _ := (stardust.Codec{}).Links(from); !slices.Contains(later, object) {
+		if later, _ := (stardust.Codec{}).Links(from, nil); !slices.Contains(later, object) {
 			t.Errorf("%s %s leads to %q, not to the object %s", v.Category, v.Output, later, v.Object)
 		}
-		if _, earlier := (Codec{}).Links(object); !slices.Contains(earlier, before) {
+		if _, earlier := (Codec{}).Links(object, nil); !slices.Contains(earlier, before) {
 			t.Errorf("%s: the object %s leads back to %q, not to %q", v.Category, v.Object, earlier, before)
 		}
 	}

@@ -119,7 +119,7 @@ const (
 
 // Links leads from objects to the outputs, aliases and NFTs that they were, and from addresses to those with the same
 // key. No era follows this one.
-func (Codec) Links(k ledger.Key) (later, earlier []ledger.Key) {
+func (Codec) Links(k ledger.Key, _ *ledger.Record) (later, earlier []ledger.Key) {
 	if len(k.Val) != len(Address{}) {
 		return nil, nil
 	}

@@ -119,7 +119,7 @@ func TestLinks(t *testing.T) {
 		{ledger.Key{Kind: ledger.KeyRecord, Val: id}, nil},
 		{ledger.Key{Kind: ledger.KeyTag, Val: "INVOICE"}, nil},
 	} {
-		later, earlier := (Codec{}).Links(c.key)
+		later, earlier := (Codec{}).Links(c.key, nil)
 		if later != nil || !slices.Equal(earlier, c.want) {
 			t.Errorf("%q leads to %q and %q, want none and %q", c.key, later, earlier, c.want)
 		}
@@ -159,7 +159,7 @@ func FuzzRecognise(f *testing.F) {
 					t.Errorf("%q names %q, its canonical text %q", text, keys, again)
 				}
 			}
-			(Codec{}).Links(k)
+			(Codec{}).Links(k, nil)
 		}
 	})
 }

@@ -143,15 +143,40 @@ func successor(id OutputID) []byte {
 	return h[:]
 }
 
-// Links leads from outputs to the objects that they became, and from aliases and nfts, whose ids stay.
-func (Codec) Links(k ledger.Key) (later, earlier []ledger.Key) {
+// Links leads from outputs to the objects that they became, and from aliases and nfts, whose ids stay. Of the
+// records that an output is found with only the one that made it tells what it was.
+func (Codec) Links(k ledger.Key, in *ledger.Record) (later, earlier []ledger.Key) {
 	switch {
 	case k.Kind == ledger.KeyOutput && len(k.Val) == len(OutputID{}):
+		if in != nil {
+			return linksOfOutput(k.Val, in), nil
+		}
 		return []ledger.Key{{Kind: ledger.KeyObject, Val: string(successor(OutputID([]byte(k.Val))))}}, nil
 	case k.Kind == ledger.KeyObject && len(k.Val) == len(Address{}):
 		return []ledger.Key{{Kind: ledger.KeyObject, Val: k.Val[1:]}}, nil
 	}
 	return nil, nil
+}
+
+// linksOfOutput returns the id under which the output that in made, if it did, went on.
+func linksOfOutput(output string, in *ledger.Record) []ledger.Key {
+	b, err := ParseBlock(in.Parts[0].Raw)
+	if err != nil {
+		return nil
+	}
+	tx, ok := b.Payload.(*Transaction)
+	for i := 0; ok && i < len(tx.Outputs); i++ {
+		id := tx.output(i)
+		if string(id[:]) != output {
+			continue
+		}
+		if c, chained := tx.Outputs[i].chain(id); chained && c.kind != OutputFoundry {
+			a := c.address()
+			return []ledger.Key{{Kind: ledger.KeyObject, Val: string(a[1:])}}
+		}
+		return []ledger.Key{{Kind: ledger.KeyObject, Val: string(successor(id))}}
+	}
+	return nil
 }
 
 // FormatKey writes ids as hex, as the REST API does, and a successor's as the id of the output that it came from,

@@ -35,19 +35,19 @@ type window struct {
 	bytes   uint64
 	signed  uint64
 	proven  uint64
-	failed  bool       // a unit could not be proven: what it changed is not known
+	failed  bool // a unit could not be proven: what it changed is not known
 
 	undecoded uint64 // records that were not read whole
 	better    uint64 // units with such records that this version reads better: check --repair
 	attested  map[uint64]ledger.Attestation
 
-	unread  ranges.Set // units of which not all could be read
-	posts   tally
-	times   tally
-	state   storage.StateSum  // new rows minus old rows
-	rows    int64             // rows added
-	recent  map[string][]byte // state that units of the window wrote, for those behind them; may lack some
-	size    int               // of recent, in bytes
+	unread ranges.Set // units of which not all could be read
+	posts  tally
+	times  tally
+	state  storage.StateSum  // new rows minus old rows
+	rows   int64             // rows added
+	recent map[string][]byte // state that units of the window wrote, for those behind them; may lack some
+	size   int               // of recent, in bytes
 
 	onProven  func(stored, proven *ledger.Cone) error                    // of each proven unit; may be nil
 	onChanges func([]ledger.Change)                                      // of each proven unit; may be nil

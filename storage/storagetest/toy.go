@@ -132,7 +132,7 @@ func (Toy) Identify(raws [][]byte) []ledger.Identified {
 func (Toy) Raw(r *ledger.Record) []byte { return r.Parts[0].Raw }
 
 // Links knows no other era.
-func (Toy) Links(ledger.Key) (later, earlier []ledger.Key) { return nil, nil }
+func (Toy) Links(ledger.Key, *ledger.Record) (later, earlier []ledger.Key) { return nil, nil }
 
 // Prepare parses.
 func (Toy) Prepare(ids []ledger.Identified) []ledger.Prepared {

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"permanode/ledger"
+	"permanode/ledger/eras"
+	"permanode/ledger/rebased"
+	"permanode/ledger/stardust"
+	"permanode/query"
+	"permanode/storage/pebblestore"
+)
+
+// demoCount counts what the archive holds of a network and had to prove for it.
+type demoCount struct {
+	units, records, signatures, outputs, gaps, bytes uint64
+	failed, committees, events                       uint64
+	example                                          string // id of a record worth a look
+	unit                                             uint64 // and its unit
+}
+
+// add reads the whole archive of n.
+func (c *demoCount) add(ctx context.Context, a *query.Archive, n query.Network, count func(query.Network, *demoCount, *ledger.Cone) error) error {
+	e, err := a.Extent(ctx, n)
+	if err != nil {
+		return err
+	}
+	for _, g := range e.Gaps {
+		c.gaps += g.To - g.From + 1
+	}
+	return a.Cones(ctx, []query.Network{n}, func(_ query.Network, cone *ledger.Cone) error {
+		c.units++
+		c.records += uint64(len(cone.Records))
+		for i := range cone.Records {
+			for _, p := range cone.Records[i].Parts {
+				c.bytes += uint64(len(p.Raw))
+			}
+		}
+		return count(n, c, cone)
+	}, func(uint64, uint64) {})
+}
+
+func countStardust(n query.Network, c *demoCount, cone *ledger.Cone) error {
+	m, err := stardust.ParseMilestone(n.Codec.Head(cone.Unit))
+	if err != nil {
+		return fmt.Errorf("unit %d: %w", cone.Unit.Seq, err)
+	}
+	c.signatures += uint64(len(m.Signatures))
+	for i := range cone.Records {
+		r := &cone.Records[i]
+		block, err := stardust.ParseBlock(r.Parts[0].Raw)
+		if err != nil {
+			return fmt.Errorf("record %s: %w", n.Codec.FormatID(r.ID), err)
+		}
+		tx, ok := block.Payload.(*stardust.Transaction)
+		if !ok {
+			continue
+		}
+		for i := range tx.Unlocks {
+			if tx.Unlocks[i].Type == stardust.UnlockSignature {
+				c.signatures++
+			}
+		}
+		if r.State == ledger.Applied {
+			c.outputs += uint64(len(tx.Outputs))
+			c.example, c.unit = n.Codec.FormatID(r.ID), r.Ord.Seq
+		}
+	}
+	return nil
+}
+
+func countRebased(n query.Network, c *demoCount, cone *ledger.Cone) error {
+	s, err := rebased.ParseSummary(cone.Unit.Header)
+	if err != nil {
+		return fmt.Errorf("unit %d: %w", cone.Unit.Seq, err)
+	}
+	if s.EndOfEpoch != nil {
+		c.committees++
+	}
+	for i := range cone.Records {
+		r := &cone.Records[i]
+		tx, err := rebased.ParseSenderSigned(r.Parts[0].Raw)
+		if err != nil {
+			return fmt.Errorf("record %s: %w", n.Codec.FormatID(r.ID), err)
+		}
+		if r.State == ledger.ExecutedFailure {
+			c.failed++
+		}
+		if tx.Data.Sender != (rebased.Address{}) {
+			c.signatures += uint64(len(tx.Signatures))
+		}
+		for _, p := range r.Parts {
+			switch p.Kind {
+			case ledger.PartOutput:
+				c.outputs++
+			case ledger.PartEvents:
+				c.events++
+				c.example, c.unit = n.Codec.FormatID(r.ID), r.Ord.Seq
+			}
+		}
+	}
+	return nil
+}
+
+func (p *program) demoReport(ctx context.Context, db *pebblestore.DB, nets []*demoNet, addr, dir string) error {
+	a := query.New(db, eras.Codec)
+	try := ""
+	for _, net := range nets {
+		selected, err := a.Select(ctx, net.Network)
+		if err != nil {
+			return err
+		}
+		n := selected[0]
+		var c demoCount
+		if err := c.add(ctx, a, n, net.count); err != nil {
+			return err
+		}
+		if err := p.printf("%s\n", c.text(n, net)); err != nil {
+			return err
+		}
+		base := fmt.Sprintf("http://%s/v1/networks/%s", addr, n.Name)
+		try += fmt.Sprintf("  curl %s/coverage\n  curl %s/records/%s\n  curl '%s/units/%d/records?limit=3'\n", base, base, c.example, base, c.unit)
+	}
+	return p.printf(`Try, in another terminal:
+%s
+The API answers at http://%s until Ctrl-C. The archive stays in %s; then also: permanode check --full --data %s
+`, try, addr, dir, dir)
+}
+
+func (c *demoCount) text(n query.Network, net *demoNet) string {
+	speed := "nothing new: all of it was here already"
+	if net.pulled > 0 {
+		speed = fmt.Sprintf("%.0f records per second (%d in %s, over the wire)", float64(net.pulled)/net.took.Seconds(), net.pulled, net.took.Round(1e6))
+	}
+	var t table
+	fmt.Fprintf(&t, "%s (%s): proven from raw bytes, nothing believed\n", n.Name, n.Era)
+	if n.Rules.States {
+		t.line("checkpoints", "%d, each with its certificate or under a later one's", c.units)
+		t.line("committees", "%d learned from the ledger", c.committees)
+		t.line("transactions", "%d, %d of them failed", c.records, c.failed)
+		t.line("signatures", "%d of users checked", c.signatures)
+		t.line("objects", "%d written, %d transactions with events: compared with the signed effects", c.outputs, c.events)
+	} else {
+		t.line("milestones", "%d", c.units)
+		t.line("blocks", "%d", c.records)
+		t.line("signatures", "%d checked", c.signatures)
+		t.line("roots", "%d recomputed", 2*c.units)
+		t.line("outputs", "%d created; unspent + treasury = supply at every milestone", c.outputs)
+	}
+	t.line("gaps", "%d", c.gaps)
+	t.line("bytes", "%d (%s)", c.bytes, sizeText(c.bytes))
+	t.line("speed", "%s", speed)
+	return t.String()
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"permanode/ingest"
+	"permanode/ingest/hornet2"
+	"permanode/ingest/iotanode"
+	"permanode/ledger"
+	"permanode/ledger/rebased"
+	"permanode/ledger/stardust"
+)
+
+// The feed types: node software and wire.
+const (
+	feedHornet2   = "hornet2-rest"
+	feedIotaGRPC  = "iota-grpc"
+	feedIotaREST  = "iota-rest"
+	feedIotaDir   = "iota-dir"
+	feedIotaStore = "iota-store"
+)
+
+// feedType is one wire of one node software.
+type feedType struct {
+	era     ledger.Era
+	path    bool // its url may be a path
+	example string
+	open    func(ctx context.Context, f feedConfig) (*source, error)
+}
+
+// feedTypes is the one list of what a config may name and --from may find.
+var feedTypes map[string]feedType
+
+func init() { // refers to itself through openURL
+	feedTypes = map[string]feedType{
+		feedHornet2:   {stardust.Era, false, "http://127.0.0.1:14265", openHornet2},
+		feedIotaGRPC:  {rebased.Era, false, "grpc://127.0.0.1:50051", openIotaGRPC},
+		feedIotaREST:  {rebased.Era, false, "http://127.0.0.1:9000", openIotaREST},
+		feedIotaDir:   {rebased.Era, true, "/var/lib/iota/ingestion", func(_ context.Context, f feedConfig) (*source, error) { return openCheckpoints(f.URL) }},
+		feedIotaStore: {rebased.Era, true, "https://checkpoints.example.org/ingestion/historical", openIotaStore},
+	}
+}
+
+// feedTypesOf lists the types of an era, sorted.
+func feedTypesOf(era ledger.Era) (names []string) {
+	for _, name := range slices.Sorted(maps.Keys(feedTypes)) {
+		if feedTypes[name].era == era {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func openHornet2(_ context.Context, f feedConfig) (*source, error) {
+	node, err := hornet2.New(hornet2.Config{Name: f.Name, URL: f.URL, Timeout: f.timeout})
+	if err != nil {
+		return nil, usagef("write it like "+feedTypes[feedHornet2].example, "--from: %w", err)
+	}
+	return &source{
+		Source: node, name: node.Name(), era: stardust.Era, close: func() error { node.Close(); return nil },
+		trust: func(ctx context.Context, snapshots []string) ([]byte, []string, error) {
+			raw, err := node.Trust(ctx, snapshots)
+			if err != nil {
+				return nil, nil, err
+			}
+			t, err := stardust.Codec{}.ParseTrust(raw)
+			if err != nil {
+				return nil, nil, err
+			}
+			return raw, trustLines(t), nil
+		},
+	}, nil
+}
+
+func openIotaGRPC(_ context.Context, f feedConfig) (*source, error) {
+	node, err := iotanode.NewGRPC(f.iota())
+	if err != nil {
+		return nil, usagef("write it like "+feedTypes[feedIotaGRPC].example, "--from: %w", err)
+	}
+	return &source{Source: node, name: node.Name(), era: rebased.Era, feeds: []ingest.Feed{node.Feed()}, close: node.Close, trust: noSnapshots(node.Trust)}, nil
+}
+
+func openIotaREST(_ context.Context, f feedConfig) (*source, error) {
+	node, err := iotanode.NewREST(f.iota())
+	if err != nil {
+		return nil, usagef("write it like "+feedTypes[feedIotaREST].example, "--from: %w", err)
+	}
+	return &source{Source: node, name: node.Name(), era: rebased.Era, close: node.Close, trust: noSnapshots(node.Trust)}, nil
+}
+
+func openIotaStore(ctx context.Context, f feedConfig) (*source, error) {
+	store, err := iotanode.OpenStore(ctx, f.iota())
+	if err != nil {
+		return nil, err
+	}
+	s := &source{Source: store, name: store.Name(), era: rebased.Era, close: store.Close}
+	copies, err := store.Copies(ctx)
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	for _, c := range copies {
+		s.more = append(s.more, c)
+	}
+	if s.says, err = store.Report(ctx); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return s, nil
+}
+
+// noSnapshots makes a trust function of one that knows no snapshots.
+func noSnapshots(trust func(context.Context) ([]byte, []string, error)) func(context.Context, []string) ([]byte, []string, error) {
+	return func(ctx context.Context, snapshots []string) ([]byte, []string, error) {
+		if len(snapshots) > 0 {
+			return nil, nil, usagef("leave --snapshot out", "a network of this era begins with checkpoint 0, not with a snapshot")
+		}
+		return trust(ctx)
+	}
+}
+
+func (f *feedConfig) iota() iotanode.Config {
+	return iotanode.Config{Name: f.Name, Address: f.URL, Timeout: f.timeout}
+}
+
+func (f *feedConfig) check(at string, era ledger.Era, ps *problems) {
+	if err := checkName(f.Name); err != nil {
+		ps.add(at+".name", f.Name, err.Error(), "choose another")
+	}
+	kind, ok := feedTypes[f.Type]
+	if !ok || kind.era != era {
+		ps.add(at+".type", f.Type, "is no feed type of the era "+string(era), "use "+strings.Join(feedTypesOf(era), ", "))
+		return
+	}
+	u, err := url.Parse(f.URL)
+	switch {
+	case f.URL == "":
+		ps.add(at+".url", "", "is empty", "write it like "+kind.example)
+	case err != nil, u.Host == "" && !kind.path, u.User != nil && kind.era == rebased.Era:
+		ps.add(at+".url", redact(f.URL), "is no address of such a feed", "write it like "+kind.example)
+	case f.Type == feedHornet2:
+		if _, err := hornet2.New(hornet2.Config{URL: f.URL}); err != nil {
+			ps.add(at+".url", redact(f.URL), err.Error(), "write it like "+kind.example)
+		}
+	}
+}
