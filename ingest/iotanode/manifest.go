@@ -19,8 +19,6 @@ const (
 	manifestMagic = "\x00\x00\xfa\xce" // MANIFEST of a checkpoint store
 	batchMagic    = "\x00\x00\xbe\xef" // batch of checkpoints
 	archiveMagic  = "\x00\xc0\xff\xee" // MANIFEST of a node archive
-	contentsMagic = "\x00\x00\xde\xad" // node archive: contents
-	summaryMagic  = "\x00\x00\xca\xfe" // node archive: summaries
 )
 
 const (
@@ -57,6 +55,9 @@ type Manifest struct {
 // The sum covers all that is before it. Errors wrap [ErrManifest]. Ranges may overlap and leave holes
 // ([Manifest.Report]); an empty one, or two files of one name, are errors.
 func ParseManifest(raw []byte) (*Manifest, error) {
+	if bytes.HasPrefix(raw, []byte(archiveMagic)) {
+		return nil, refuseArchive(raw)
+	}
 	r, err := openManifest(raw, manifestMagic)
 	if err != nil {
 		return nil, err
@@ -101,9 +102,6 @@ func openManifest(raw []byte, magic string) (*bcs.Reader, error) {
 	switch {
 	case len(raw) < len(magic)+sum:
 		return nil, fmt.Errorf("%w: %d bytes", ErrManifest, len(raw))
-	case magic == manifestMagic && bytes.HasPrefix(raw, []byte(archiveMagic)):
-		return nil, fmt.Errorf("%w: it is that of a node archive, which has no events and no objects and cannot be a source: "+
-			"name the network's checkpoint store (…/ingestion/historical)", ErrManifest)
 	case !bytes.HasPrefix(raw, []byte(magic)):
 		return nil, fmt.Errorf("%w: it begins with %x, not with %x", ErrManifest, raw[:len(magic)], magic)
 	}

@@ -347,25 +347,19 @@ func (c *Copy) other(ctx context.Context, seq uint64) (*cone, error) {
 // Close has nothing to free: the store owns the files.
 func (c *Copy) Close() error { return nil }
 
-// IsStore reports whether the folder dir is a checkpoint store. It fails with the reason where it is a node
-// archive, which cannot be a source.
+// IsStore reports whether the folder dir is a checkpoint store. It fails with the reason where it has the MANIFEST of
+// a node archive, which cannot be a source.
 func IsStore(dir string) (bool, error) {
-	f, err := os.Open(filepath.Join(dir, manifestName))
-	if errors.Is(err, fs.ErrNotExist) {
+	raw, err := readFile(filepath.Join(dir, manifestName), maxManifest)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
-	}
-	if err != nil {
+	case err != nil:
 		return false, err
+	case bytes.HasPrefix(raw, []byte(archiveMagic)):
+		return false, fmt.Errorf("%s: %w", dir, refuseArchive(raw))
 	}
-	defer f.Close()
-	magic := make([]byte, len(manifestMagic))
-	if _, err := io.ReadFull(f, magic); err != nil {
-		return false, nil //nolint:nilerr // too short to be a manifest
-	}
-	if string(magic) == archiveMagic {
-		return false, fmt.Errorf("%s is a node archive, which has no events and no objects and cannot be a source: name the network's checkpoint store", dir)
-	}
-	return string(magic) == manifestMagic, nil
+	return bytes.HasPrefix(raw, []byte(manifestMagic)), nil
 }
 
 func checkpointPath(seq uint64) string { return "/" + strconv.FormatUint(seq, 10) + ".chk" }
