@@ -90,8 +90,8 @@ var errType = errors.New("not the text of a type")
 // maxTypeText bounds what is taken for the text of a type: longer than any on the network.
 const maxTypeText = 64 << 10
 
-// ParseType reads the text of a type in any spelling: addresses of 1 to 64 hex digits of either case, with spaces or
-// none around commas and brackets. Names are case-sensitive. [TypeTag.String] gives the canonical text.
+// ParseType reads the text of a type in any spelling: addresses of 1 to 64 hex digits of either case, or all 64 without
+// 0x as Move code itself writes them, with spaces or none around commas and brackets. Names are case-sensitive. [TypeTag.String] gives the canonical text.
 func ParseType(s string) (TypeTag, error) {
 	if len(s) > maxTypeText {
 		return TypeTag{}, fmt.Errorf("%d bytes are too many for a type: %w", len(s), errType)
@@ -169,6 +169,9 @@ func (p *typeParser) tag(depth int) (t TypeTag) {
 		return TypeTag{Type: TypeVector, Elem: &elem}
 	case strings.HasPrefix(w, "0x"), strings.HasPrefix(w, "0X"):
 		s := p.structure(w, depth)
+		return TypeTag{Type: TypeStruct, Struct: &s}
+	case len(w) == 64:
+		s := p.structure("0x"+w, depth)
 		return TypeTag{Type: TypeStruct, Struct: &s}
 	}
 	for n, name := range primitives {

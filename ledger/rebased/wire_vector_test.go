@@ -170,34 +170,46 @@ func TestUnknownVariantVector(t *testing.T) {
 		Digest  string `json:"digest"`
 	}
 	for _, v := range ledgertest.Load[unknown](t, "rebased/unknown_variants.json", "vectors") {
-		var err error
-		var digest Digest
-		switch v.Type {
-		case "TransactionData":
-			_, err = ParseTransactionData(v.BCS)
-			digest = TransactionDigest(v.BCS)
-		case "TransactionEffects":
-			_, err = ParseEffects(v.BCS)
-			digest = EffectsDigest(v.BCS)
-		case "Object":
-			_, err = ParseObject(v.BCS)
-			digest = ObjectDigest(v.BCS)
-		case "TransactionEvents":
-			_, err = ParseEvents(v.BCS)
-			digest = EventsDigest(v.BCS)
-		case "CheckpointContents":
-			_, err = ParseContents(v.BCS)
-			digest = ContentsDigest(v.BCS)
-		default:
+		form, ok := unknownForms[v.Type]
+		if !ok {
 			t.Errorf("%s: not tested here", v.Type)
 			continue
 		}
+		err, digest := form.parse(v.BCS), form.digest(v.BCS)
 		var known *UnknownError
 		if !errors.As(err, &known) || !errors.Is(err, ledger.ErrSyntax) || !strings.Contains(err.Error(), v.Unknown) {
 			t.Errorf("error %v, want one that names %s", err, v.Unknown)
 		}
 		if digest.String() != v.Digest {
 			t.Errorf("digest %s, want %s", digest, v.Digest)
+		}
+	}
+}
+
+// unknownForms are the types that a file of unknown variants may name.
+var unknownForms = map[string]struct {
+	parse  func([]byte) error
+	digest func([]byte) Digest
+}{
+	"TransactionData":    {func(b []byte) error { return second(ParseTransactionData(b)) }, TransactionDigest},
+	"TransactionEffects": {func(b []byte) error { return second(ParseEffects(b)) }, EffectsDigest},
+	"TransactionEvents":  {func(b []byte) error { return second(ParseEvents(b)) }, EventsDigest},
+	"Object":             {func(b []byte) error { return second(ParseObject(b)) }, ObjectDigest},
+	"CheckpointContents": {func(b []byte) error { return second(ParseContents(b)) }, ContentsDigest},
+	"CheckpointSummary":  {func(b []byte) error { return second(ParseSummary(b)) }, CheckpointDigest},
+}
+
+// TestMigratedVector checks the ids of objects that were Stardust outputs.
+func TestMigratedVector(t *testing.T) {
+	type link struct {
+		Output ledgertest.Hex `json:"output_id"`
+		Hash   string         `json:"blake2b256_of_output_id"`
+	}
+	for _, v := range ledgertest.Load[link](t, "rebased/stardust_link.json", "vectors") {
+		if len(v.Output) != 34 {
+			t.Errorf("an output id of %d bytes", len(v.Output))
+		} else if got := MigratedID([34]byte(v.Output)); got.String() != v.Hash {
+			t.Errorf("%s became %s, want %s", v.Output, got, v.Hash)
 		}
 	}
 }
