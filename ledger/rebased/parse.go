@@ -87,15 +87,6 @@ func ParseValidators(raw []byte) ([]Validator, error) {
 	return *list, nil
 }
 
-// parseSignatures reads BCS of a vec of signatures.
-func parseSignatures(raw []byte) ([][]byte, error) {
-	list, err := all(raw, readSignatures)
-	if err != nil {
-		return nil, err
-	}
-	return *list, nil
-}
-
 func readDigest(r *bcs.Reader) (d Digest) {
 	at := r.Offset()
 	if n := r.ULEB(); n != 32 && r.Err() == nil {

@@ -42,8 +42,10 @@ func sampleTransactions() []*TransactionData {
 	event := Event{id(7), "module", id(8), *types[TypeStruct].Struct, []byte("contents")}
 	objects := sampleObjects()
 	change := func(variant uint8) ChangeEpoch {
-		c := ChangeEpoch{Variant: variant, Epoch: 1, ProtocolVersion: 2, StorageCharge: 3, ComputationCharge: 4, StorageRebate: 6,
-			NonRefundable: 7, StartMs: 8, Packages: []SystemPackage{{9, [][]byte{{1}, {}}, []ObjectID{id(1)}}, {}}}
+		c := ChangeEpoch{
+			Variant: variant, Epoch: 1, ProtocolVersion: 2, StorageCharge: 3, ComputationCharge: 4, StorageRebate: 6,
+			NonRefundable: 7, StartMs: 8, Packages: []SystemPackage{{9, [][]byte{{1}, {}}, []ObjectID{id(1)}}, {}},
+		}
 		if variant >= 1 {
 			c.ComputationBurned = 5
 		}
@@ -108,9 +110,12 @@ func sampleObjects() []*Object {
 		}
 		all = append(all, &Object{ObjectData{Move: &MoveObject{typ, 3, contents}}, owner, Digest{9}, 5})
 	}
-	return append(all, &Object{ObjectData{Package: &MovePackage{id(5), 2,
-		[]NamedModule{{"b", []byte{1}}, {"aa", []byte{}}}, []TypeOrigin{{"b", "T", id(1)}},
-		[]Linkage{{id(1), id(2), 3}, {id(2), id(2), 1}}}}, Owner{Type: OwnerImmutable}, Digest{1}, 0})
+	return append(all, &Object{ObjectData{Package: &MovePackage{
+		id(5), 2,
+		[]NamedModule{{"b", []byte{1}}, {"aa", []byte{}}},
+		[]TypeOrigin{{"b", "T", id(1)}},
+		[]Linkage{{id(1), id(2), 3}, {id(2), id(2), 1}},
+	}}, Owner{Type: OwnerImmutable}, Digest{1}, 0})
 }
 
 var id5 = id(5)
@@ -144,8 +149,13 @@ func sampleEffects() []*Effects {
 			{id(2), ObjectIn{true, 4, digest, owner}, ObjectOut{}, OpDeleted},
 			{id(3), ObjectIn{true, 4, digest, Owner{Type: OwnerAddress, Address: id(8)}}, ObjectOut{Type: OutPackage, Version: 5, Digest: digest}, OpNone},
 		},
-		Unchanged: []UnchangedShared{{id(1), SharedReadOnly, 1, digest}, {ID: id(2), Type: SharedMutateDeleted, Version: 2},
-			{ID: id(3), Type: SharedReadDeleted, Version: 3}, {ID: id(4), Type: SharedCancelled, Version: 4}, {ID: id(5), Type: SharedPerEpochConfig}},
+		Unchanged: []UnchangedShared{
+			{id(1), SharedReadOnly, 1, digest},
+			{ID: id(2), Type: SharedMutateDeleted, Version: 2},
+			{ID: id(3), Type: SharedReadDeleted, Version: 3},
+			{ID: id(4), Type: SharedCancelled, Version: 4},
+			{ID: id(5), Type: SharedPerEpochConfig},
+		},
 	})
 }
 
@@ -168,9 +178,11 @@ func sampleVariants(e *enum, values map[byte][]any) (all []Variant) {
 }
 
 func sampleSummary() *Summary {
-	return &Summary{Epoch: 1, Seq: 2, Total: 3, Content: Digest{4}, Previous: &Digest{5}, Gas: GasCost{6, 7, 8, 9, 10}, TimeMs: 11,
+	return &Summary{
+		Epoch: 1, Seq: 2, Total: 3, Content: Digest{4}, Previous: &Digest{5}, Gas: GasCost{6, 7, 8, 9, 10}, TimeMs: 11,
 		Commitments: []Commitment{{Digest{12}}}, Specific: []byte{0, 0},
-		EndOfEpoch: &EndOfEpochData{[]Validator{{[96]byte{1}, 5000}, {[96]byte{2}, 5000}}, 13, []Commitment{{Digest{14}}}, -15}}
+		EndOfEpoch: &EndOfEpochData{[]Validator{{[96]byte{1}, 5000}, {[96]byte{2}, 5000}}, 13, []Commitment{{Digest{14}}}, -15},
+	}
 }
 
 // again checks that a value is read from what was appended of it, and that its JSON form is JSON.
@@ -333,9 +345,22 @@ func TestParseRaw(t *testing.T) {
 		}
 	}
 	for _, parts := range [][]ledger.Part{
-		{}, {tx}, {fx}, {fx, tx}, {tx, tx, fx}, {tx, fx, fx}, {tx, fx, ev, ev}, {tx, fx, in, out}, {tx, fx, out, ev},
-		{tx, fx, rest, rest}, {tx, fx, rest, out}, {tx, ev}, {tx, fx, part(ledger.PartHeader, "")}, {tx, fx, part(9, "")},
-		{part(0, ""), fx}, {tx, fx, part(ledger.PartList, "")},
+		{},
+		{tx},
+		{fx},
+		{fx, tx},
+		{tx, tx, fx},
+		{tx, fx, fx},
+		{tx, fx, ev, ev},
+		{tx, fx, in, out},
+		{tx, fx, out, ev},
+		{tx, fx, rest, rest},
+		{tx, fx, rest, out},
+		{tx, ev},
+		{tx, fx, part(ledger.PartHeader, "")},
+		{tx, fx, part(9, "")},
+		{part(0, ""), fx},
+		{tx, fx, part(ledger.PartList, "")},
 	} {
 		if got, err := ParseRaw(AppendRaw(nil, parts)); !errors.Is(err, ledger.ErrSyntax) {
 			t.Errorf("%v is taken: %v, %v", parts, got, err)

@@ -199,21 +199,6 @@ var unknownForms = map[string]struct {
 	"CheckpointSummary":  {func(b []byte) error { return second(ParseSummary(b)) }, CheckpointDigest},
 }
 
-// TestMigratedVector checks the ids of objects that were Stardust outputs.
-func TestMigratedVector(t *testing.T) {
-	type link struct {
-		Output ledgertest.Hex `json:"output_id"`
-		Hash   string         `json:"blake2b256_of_output_id"`
-	}
-	for _, v := range ledgertest.Load[link](t, "rebased/stardust_link.json", "vectors") {
-		if len(v.Output) != 34 {
-			t.Errorf("an output id of %d bytes", len(v.Output))
-		} else if got := MigratedID([34]byte(v.Output)); got.String() != v.Hash {
-			t.Errorf("%s became %s, want %s", v.Output, got, v.Hash)
-		}
-	}
-}
-
 func TestFormatsVector(t *testing.T) {
 	type formats struct {
 		Digests []struct {
