@@ -66,9 +66,11 @@ type walk struct {
 
 	byClaims bool // what became of records, and where the lower edge lies, is claimed by nodes
 
+	refused  error                           // the last answer that could not be used, and why
 	tried    []*asked                        // gave a cone that was not true
 	have     map[ledger.ID]ledger.Identified // of a source that gives whole cones
 	haveFrom *asked
+	left     []leftover         // of sources that were left before the cone was whole
 	claimed  map[ledger.ID]bool // asked for claims
 }
 
@@ -95,11 +97,14 @@ func (w *walk) whole(ctx context.Context) error {
 			return ctx.Err()
 		}
 		if err != nil {
+			w.refused = named(s.Name(), err)
 			continue
 		}
 		w.have, w.haveFrom, w.cone.cone = make(map[ledger.ID]ledger.Identified, len(raws)), s, s
 		for _, r := range w.c.codec.Identify(raws) {
-			w.have[r.ID] = r
+			if w.have[r.ID] = r; r.Err != nil {
+				w.refused = named(s.Name(), r.Err)
+			}
 		}
 		return nil
 	}
@@ -115,7 +120,7 @@ func (w *walk) close(ctx context.Context) error {
 			return err
 		}
 		if len(want) == 0 {
-			w.reportExtra()
+			w.reportExtra(true)
 			return nil
 		}
 		got, err := w.find(ctx, want)
@@ -151,6 +156,7 @@ func (w *walk) close(ctx context.Context) error {
 func (w *walk) anotherCone(ctx context.Context) error {
 	if w.haveFrom != nil {
 		w.tried = append(w.tried, w.haveFrom)
+		w.left = append(w.left, leftover{w.haveFrom, w.have})
 	}
 	w.have, w.haveFrom, w.cone.cone = nil, nil, nil
 	return w.whole(ctx)
@@ -166,8 +172,12 @@ func (w *walk) giveUp(want []ledger.ID, rounds int) error {
 		w.cone.asm.Edge(want...)
 		return nil
 	}
-	return w.c.missing(w.seq, fmt.Errorf("no source gave %d of its records in %d rounds (%s)",
-		len(want), rounds, w.c.codec.FormatID(want[0])))
+	w.reportExtra(false)
+	err := fmt.Errorf("no source gave %d of its records in %d rounds (%s)", len(want), rounds, w.c.codec.FormatID(want[0]))
+	if w.refused != nil {
+		err = fmt.Errorf("%w; what came was refused: %w", err, w.refused)
+	}
+	return w.c.missing(w.seq, err)
 }
 
 // find returns wanted records from the nearest place that has any. A nil slice says that some ids were
@@ -216,18 +226,36 @@ func (w *walk) put(ctx context.Context, got []ledger.Identified) error {
 // otherCone refuses the cone of a source that gave the right records with wrong parts, and takes the next one's.
 func (w *walk) otherCone(ctx context.Context, got []ledger.Identified, why *ledger.Mismatch) error {
 	at := slices.IndexFunc(got, func(r ledger.Identified) bool { return r.ID == why.Got })
+	w.refused = named(w.haveFrom.Name(), why)
 	w.haveFrom.lied(1, why)
 	w.c.refuse(w.seq, why.Got, w.haveFrom.Name(), why, got[max(0, at)].Raw)
 	return w.anotherCone(ctx)
 }
 
-// reportExtra notes a source whose whole cone held records that are no part of it.
-func (w *walk) reportExtra() {
-	for id, r := range w.have {
-		err := &ledger.Mismatch{Got: id}
-		w.haveFrom.lied(1, err)
-		w.c.refuse(w.seq, id, w.haveFrom.Name(), err, r.Raw)
-		break
+// leftover is what of a source's cone was not wanted so far.
+type leftover struct {
+	from *asked
+	have map[ledger.ID]ledger.Identified
+}
+
+// reportExtra notes each source whose cone held records that are no part of the unit's: the assembly tells. What may
+// still be reached from records that nobody gave cannot be judged.
+func (w *walk) reportExtra(whole bool) {
+	for _, l := range append(w.left, leftover{w.haveFrom, w.have}) {
+		for _, r := range l.have {
+			if !whole && len(r.Parents) > 0 {
+				continue
+			}
+			why := r.Err
+			if why == nil {
+				why = w.cone.asm.Put(r)
+			}
+			if why != nil {
+				l.from.lied(1, why)
+				w.c.refuse(w.seq, r.ID, l.from.Name(), why, r.Raw)
+				break
+			}
+		}
 	}
 }
 

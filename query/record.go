@@ -25,7 +25,6 @@ type Row struct {
 	Addresses []string `json:"addresses"` // named in the record's own bytes; sorted, unique, never null
 	SHA256    string   `json:"sha256"`    // of the exact received bytes
 
-	Tags      []string   `json:"tags,omitempty"`      // all of them, where there are several
 	Undecoded *Undecoded `json:"undecoded,omitempty"` // this version could not read all of the record
 }
 
@@ -67,6 +66,7 @@ type Record struct {
 	Texts     []string  `json:"texts"`
 	Leaves    []Leaf    `json:"leaves"`
 	Payloads  []Payload `json:"payloads"`
+	Tags      []string  `json:"tags"` // all of them; tag is the first
 	Facets    []Facet   `json:"facets"`
 	Moves     []Move    `json:"moves"`
 }
@@ -136,14 +136,9 @@ func row(n Network, unit *ledger.Unit, r *ledger.Record, f *ledger.Facts) Row {
 	if r.State == ledger.Conflicting {
 		out.Reason = &r.Reason
 	}
-	for _, t := range f.Tags {
-		out.Tags = append(out.Tags, "0x"+hex.EncodeToString(t))
-	}
-	if len(out.Tags) > 0 {
-		out.Tag = &out.Tags[0]
-	}
-	if len(out.Tags) == 1 {
-		out.Tags = nil
+	if len(f.Tags) > 0 {
+		tag := "0x" + hex.EncodeToString(f.Tags[0])
+		out.Tag = &tag
 	}
 	out.Undecoded = undecoded(r, f)
 	if out.Addresses == nil {
@@ -178,7 +173,10 @@ func (a *Archive) Describe(ctx context.Context, n Network, r *ledger.Record) (Re
 	out := Record{
 		Row: row(n, &unit, r, f), UnitID: n.Codec.FormatID(unit.ID), SizeBytes: len(raw),
 		Objects: orEmpty(f.Objects), Texts: orEmpty(f.Texts), Tokens: []Token{}, Leaves: []Leaf{}, Payloads: []Payload{},
-		Facets: []Facet{}, Moves: []Move{},
+		Tags: []string{}, Facets: []Facet{}, Moves: []Move{},
+	}
+	for _, t := range f.Tags {
+		out.Tags = append(out.Tags, "0x"+hex.EncodeToString(t))
 	}
 	for _, x := range f.Facets {
 		out.Facets = append(out.Facets, Facet(x))

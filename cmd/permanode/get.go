@@ -194,9 +194,6 @@ func recordText(r linkedRecord, hit query.Hit) string {
 	for _, x := range r.Tags {
 		t.line("tag", "%s", x)
 	}
-	if r.Tag != nil && len(r.Tags) == 0 {
-		t.line("tag", "%s", *r.Tag)
-	}
 	for _, x := range r.Facets {
 		t.line(x.Name, "%s", x.Value)
 	}
