@@ -136,6 +136,9 @@ func (c *Collector) chooseHead(ctx context.Context, seq uint64, start ledger.Sta
 	if len(found) == 0 {
 		return nil, c.missing(seq, errors.New("no source has the unit"))
 	}
+	if rewrapped(found) { // a later unit proves the content, not which of the signatures are true
+		start.Attested = ledger.Attestation{}
+	}
 	good, err := c.signed(ctx, found, start)
 	if err != nil {
 		return nil, err
@@ -164,6 +167,16 @@ func (c *Collector) chooseHead(ctx context.Context, seq uint64, start ledger.Sta
 		return next[0], nil
 	}
 	return c.lookAhead(ctx, seq, next, start)
+}
+
+// rewrapped reports whether two heads differ in what is not signed alone.
+func rewrapped(found []*variant) bool {
+	for i, v := range found {
+		if slices.ContainsFunc(found[:i], func(o *variant) bool { return o.unit.ID == v.unit.ID }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (v *variant) refusal() error {

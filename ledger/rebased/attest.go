@@ -48,13 +48,13 @@ func (Codec) Attest(ctx context.Context, heads [][]byte, at ledger.Start) ([]led
 				return nil, err
 			}
 		}
-		signers, err := c.form(h.Certified)
+		b, err := c.form(h.Certified)
 		if err != nil {
 			return nil, forgedUnit(h.unit.Seq, err)
 		}
 		out[i].Unit = h.unit.ID
 		if h.Summary.EndOfEpoch != nil || i == len(heads)-1 {
-			if err := c.signed(h.Certified, signers); err != nil {
+			if err := c.signed(h.Certified, b); err != nil {
 				return nil, forgedUnit(h.unit.Seq, err)
 			}
 			if err := r.next(h); err != nil {

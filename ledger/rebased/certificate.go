@@ -45,15 +45,21 @@ func SigningMessage(header []byte, epoch uint64) []byte {
 // Verify checks a certified summary against the committee (spec 11): epochs, signers, quorum, signature. Errors are
 // [*CertificateError].
 func (c *Committee) Verify(s *Certified) error {
-	signers, err := c.form(s)
+	b, err := c.form(s)
 	if err != nil {
 		return err
 	}
-	return c.signed(s, signers)
+	return c.signed(s, b)
 }
 
-// form checks what needs no pairing, and returns the places of the signers.
-func (c *Committee) form(s *Certified) ([]int, error) {
+// ballot is what a certificate says: who signed, by places in the committee, and how.
+type ballot struct {
+	signers   []int
+	signature bls.G1Affine
+}
+
+// form checks all that needs no pairing: epochs, signers, quorum, and that the signature is a point of the group.
+func (c *Committee) form(s *Certified) (*ballot, error) {
 	if s.Summary.Epoch != c.Epoch || s.Certificate.Epoch != c.Epoch {
 		return nil, certificateError("unit.epoch", "summary of epoch %d, certificate of epoch %d, committee of epoch %d",
 			s.Summary.Epoch, s.Certificate.Epoch, c.Epoch)
@@ -72,17 +78,17 @@ func (c *Committee) form(s *Certified) ([]int, error) {
 	if power < c.Quorum {
 		return nil, certificateError("unit.threshold", "the signers' power is %d, %d is needed", power, c.Quorum)
 	}
-	return signers, nil
+	sig, err := decodeSignature(&s.Certificate.Signature)
+	if err != nil {
+		return nil, certificateError("unit.signature", "%v", err)
+	}
+	return &ballot{signers, sig}, nil
 }
 
 // signed does the pairing check: e(H(m), sum of keys) = e(signature, g2).
-func (c *Committee) signed(s *Certified, signers []int) error {
-	sig, err := decodeSignature(&s.Certificate.Signature)
-	if err != nil {
-		return certificateError("unit.signature", "%v", err)
-	}
+func (c *Committee) signed(s *Certified, b *ballot) error {
 	var sum bls.G2Jac
-	for _, i := range signers {
+	for _, i := range b.signers {
 		sum.AddMixed(&c.points[i])
 	}
 	var key bls.G2Affine
@@ -94,12 +100,12 @@ func (c *Committee) signed(s *Certified, signers []int) error {
 	if err != nil {
 		return fmt.Errorf("hash a summary to the curve: %w", err)
 	}
-	ok, err := bls.PairingCheck([]bls.G1Affine{point, sig}, []bls.G2Affine{key, minusG2})
+	ok, err := bls.PairingCheck([]bls.G1Affine{point, b.signature}, []bls.G2Affine{key, minusG2})
 	if err != nil {
 		return fmt.Errorf("pairing check of a certificate: %w", err)
 	}
 	if !ok {
-		return certificateError("unit.signature", "the signature of %d members is not good", len(signers))
+		return certificateError("unit.signature", "the signature of %d members is not good", len(b.signers))
 	}
 	return nil
 }

@@ -170,7 +170,7 @@ func (Codec) Begin(ctx context.Context, raw []byte, at ledger.Start) (ledger.Ass
 
 // certified checks the certificate, of which only the form if another unit attests this one.
 func (h *head) certified(c *Committee, by ledger.Attestation) error {
-	signers, err := c.form(h.Certified)
+	b, err := c.form(h.Certified)
 	if err != nil {
 		return forgedUnit(h.unit.Seq, err)
 	}
@@ -180,5 +180,5 @@ func (h *head) certified(c *Committee, by ledger.Attestation) error {
 		}
 		return nil
 	}
-	return forgedUnit(h.unit.Seq, c.signed(h.Certified, signers))
+	return forgedUnit(h.unit.Seq, c.signed(h.Certified, b))
 }
