@@ -36,6 +36,11 @@ func recordings(t testing.TB) string {
 	return dir
 }
 
+// chainFolder is the constructed Rebased chain, which scripts know as $CHAIN.
+func chainFolder(t testing.TB) string {
+	return filepath.Join(filepath.Dir(recordings(t)), "vectors", "rebased", "checkpoints", "mininet-a")
+}
+
 // An applied transaction of the recording: the id of its block, its own, and that of the unit 81 that confirmed it.
 const (
 	block       = "0xae1daf0122b8d2d904655382c563071e49230d7609f282f122b361088adb1714"
@@ -55,7 +60,7 @@ func TestScripts(t *testing.T) {
 		scripts = testscript.Params{Files: []string{"testdata/script/demo.txt", "testdata/script/run.txt"}}
 	}
 	scripts.Setup = func(e *testscript.Env) error {
-		for _, v := range [][2]string{{"RECORDINGS", dir}, {"EXAMPLE", example}, {"BLOCK", block}, {"TRANSACTION", transaction}, {"UNIT", unit}} {
+		for _, v := range [][2]string{{"RECORDINGS", dir}, {"CHAIN", chainFolder(t)}, {"EXAMPLE", example}, {"BLOCK", block}, {"TRANSACTION", transaction}, {"UNIT", unit}} {
 			e.Setenv(v[0], v[1])
 		}
 		e.Setenv("HOME", e.WorkDir)
@@ -63,7 +68,7 @@ func TestScripts(t *testing.T) {
 		return nil
 	}
 	scripts.Cmds = map[string]func(*testscript.TestScript, bool, []string){
-		"exits": exits, "servenode": serveNodeCommand, "freeport": freePort, "poll": poll, "occupy": occupy,
+		"exits": exits, "servenode": serveNodeCommand, "serveiota": serveIota, "freeport": freePort, "poll": poll, "occupy": occupy,
 		"checksum": checksum, "brokenpipe": brokenPipe, "blake": blake, "expand": expand, "flip": flip,
 	}
 	testscript.Run(t, scripts)

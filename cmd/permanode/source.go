@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"permanode/ingest"
@@ -95,7 +96,7 @@ func openURL(ctx context.Context, name string, era ledger.Era) (*source, error) 
 	}
 	if strings.HasPrefix(name, "http") {
 		s, err := feedTypes[feedIotaStore].open(ctx, feedConfig{URL: name})
-		if err == nil || !errors.Is(err, ingest.ErrUnknown) {
+		if err == nil || errors.Is(err, iotanode.ErrManifest) {
 			return s, err
 		}
 		return feedTypes[feedIotaREST].open(ctx, feedConfig{URL: name})
@@ -116,6 +117,10 @@ func openFolder(ctx context.Context, dir string, era ledger.Era) (*source, error
 	}
 	if store {
 		return feedTypes[feedIotaStore].open(ctx, feedConfig{URL: dir})
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.chk"))
+	if err != nil || len(files) == 0 {
+		return nil, notASource(dir, era, "it is a folder without a file <number>.chk and without a MANIFEST", err)
 	}
 	return openCheckpoints(dir)
 }
