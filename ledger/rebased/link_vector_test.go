@@ -53,8 +53,8 @@ func TestStardustLinkVector(t *testing.T) {
 	}
 }
 
-// TestMigratedVector: the id of a migrated output finds the transaction that made it an object, with tag and amount.
-func TestMigratedVector(t *testing.T) {
+// TestMigratedOutputVector: the id of a migrated output finds the transaction that made it an object, with tag and amount.
+func TestMigratedOutputVector(t *testing.T) {
 	for _, n := range vectorNetworks(t) {
 		for _, v := range readJSON[struct{ Links []linkVector }](t, n.dir+"/stardust_links.json").Links {
 			keys := (Codec{}).Recognise(v.Output.String(), ledger.Trust{})

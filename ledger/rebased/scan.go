@@ -41,7 +41,7 @@ func wholeString(b []byte) ([]byte, bool) {
 func stringVector(b []byte) []string {
 	count, used := uleb(b)
 	b = b[used:]
-	if used == 0 || count == 0 || uint64(count) > uint64(len(b)/2) { // a string takes two bytes or more
+	if used == 0 || uint64(count) > uint64(len(b)/2) { // a string takes two bytes or more
 		return nil
 	}
 	out := make([]string, 0, count)

@@ -30,7 +30,7 @@ func TestPureTexts(t *testing.T) {
 		{"optional string of two bytes is a vector of one", "\x01" + str("ab"), []string{"ab"}},
 		{"no string", "\x00", nil},
 		{"vector", "\x03" + str("a") + str("bc") + str("Größe"), []string{"a", "bc", "Größe"}},
-		{"vector with an empty string", "\x02" + str("a") + str(""), nil},
+		{"vector with an empty string", "\x02" + str("abc") + str(""), nil},
 		{"vector with a byte left", "\x01" + str("a") + "b", nil},
 		{"vector cut short", "\x02" + str("a"), nil},
 		{"vector of a huge count", "\xff\xff\xff\xff\x0f" + str("a"), nil},
