@@ -18,18 +18,28 @@ type assembly struct {
 	missing int
 }
 
-// newAssembly begins the cone of a checkpoint whose certificate is good. A transaction executes once: a list that names
-// one twice is malformed.
+// newAssembly begins the cone of a checkpoint whose certificate is good.
 func newAssembly(h *head, held bool) (*assembly, error) {
-	n := len(h.contents.Transactions)
-	a := &assembly{head: h, held: held, place: make(map[Digest]int, n), records: make([]ledger.Identified, n), missing: n}
-	for i := range h.contents.Transactions {
-		a.place[h.contents.Transactions[i].Transaction] = i
+	place, err := h.places()
+	if err != nil {
+		return nil, err
 	}
-	if len(a.place) != n {
+	n := len(place)
+	return &assembly{head: h, held: held, place: place, records: make([]ledger.Identified, n), missing: n}, nil
+}
+
+// places returns the place of each transaction in the list. A transaction executes once: a list that names one twice
+// is malformed.
+func (h *head) places() (map[Digest]int, error) {
+	list := h.contents.Transactions
+	place := make(map[Digest]int, len(list))
+	for i := range list {
+		place[list[i].Transaction] = i
+	}
+	if len(place) != len(list) {
 		return nil, fmt.Errorf("%w checkpoint %d: its contents name a transaction twice", ledger.ErrSyntax, h.unit.Seq)
 	}
-	return a, nil
+	return place, nil
 }
 
 // Unit returns the checkpoint.
@@ -58,12 +68,9 @@ func (a *assembly) Want(_ context.Context, most int) ([]ledger.ID, error) {
 func (a *assembly) Put(ids ...ledger.Identified) error {
 	var mismatch error
 	for _, id := range ids {
-		if id.Err != nil {
-			return fmt.Errorf("transaction in checkpoint %d: %w", a.unit.Seq, id.Err)
-		}
-		p, ok := id.Parsed.(*identified)
-		if !ok {
-			return fmt.Errorf("%w: what is put into checkpoint %d was not identified by this era", ledger.ErrSyntax, a.unit.Seq)
+		p, err := parsedOf(&id)
+		if err != nil {
+			return fmt.Errorf("transaction in checkpoint %d: %w", a.unit.Seq, err)
 		}
 		i, ok := a.place[p.digest]
 		if !ok || a.contents.Transactions[i].Effects != p.fxDigest {

@@ -43,6 +43,9 @@ func (Codec) Attest(ctx context.Context, heads [][]byte, at ledger.Start) ([]led
 		if err := h.links(r, before, beforeID); err != nil {
 			return nil, err
 		}
+		if _, err := h.places(); err != nil {
+			return nil, err
+		}
 		if c == nil || c.Epoch != h.Summary.Epoch {
 			if c, err = r.committee(ctx, h, before, &at); err != nil {
 				return nil, err

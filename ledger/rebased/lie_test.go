@@ -1,12 +1,14 @@
 package rebased_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"slices"
 	"testing"
 
 	"permanode/ledger"
+	"permanode/ledger/rebased"
 	"permanode/ledger/rebased/rebasedtest"
 )
 
@@ -53,6 +55,75 @@ func tellAll(t *testing.T, lies []rebasedtest.Lie) {
 			c.seal(cp.Head(), cp.Raws())
 		}
 	}
+}
+
+// TestAttestLies: a lie in the middle of a run of checkpoints ends its attestation, or the lie is told of nothing but
+// a certificate that is not needed: then true contents are attested, and none but those.
+func TestAttestLies(t *testing.T) {
+	told, refused := 0, 0
+	for seed := range uint64(mutants()) {
+		n, c := network(t, rebasedtest.Options{Seed: seed, Transactions: -1, Epoch: 5, Validators: 1 + int(seed%6)})
+		var heads [][]byte
+		var units []ledger.Unit
+		var cps []*rebasedtest.Checkpoint
+		for range 12 {
+			cps = append(cps, n.Next())
+			heads = append(heads, cps[len(cps)-1].Head())
+			units = append(units, unitOf(t, heads[len(heads)-1]))
+		}
+		good, err := rebased.Codec{}.Attest(context.Background(), heads, c.start())
+		if err != nil {
+			t.Fatal(err)
+		}
+		compareAttested(t, good, units)
+		for i := range rebasedtest.UnitLies {
+			at := (int(seed) + i) % len(heads)
+			l := &rebasedtest.UnitLies[i]
+			lie := l.Tell(n, cps[at])
+			if lie == nil {
+				continue
+			}
+			told++
+			list, err := rebased.Codec{}.Attest(context.Background(), with(heads, at, lie.Head), c.start())
+			if err == nil {
+				compareAttested(t, list, units)
+				continue
+			}
+			if refused++; codeOf(err) == "" {
+				t.Errorf("%s of checkpoint %d: %v", l.Name, at, err)
+			}
+		}
+	}
+	if told == 0 || refused*2 < told {
+		t.Errorf("%d of %d lies are refused: most are about more than a certificate", refused, told)
+	}
+}
+
+// compareAttested checks that the units are those, and each attested by itself or by a later one of its epoch.
+func compareAttested(t *testing.T, list []ledger.Attestation, units []ledger.Unit) {
+	t.Helper()
+	if len(list) != len(units) {
+		t.Fatalf("%d attestations of %d units", len(list), len(units))
+	}
+	place := map[ledger.ID]int{}
+	for i := range units {
+		place[units[i].ID] = i
+	}
+	for i, a := range list {
+		by, ok := place[a.By]
+		if a.Unit != units[i].ID || !ok || by < i || by > i && list[by].By != a.By {
+			t.Errorf("unit %d (%s): attestation %+v by unit %d", i, units[i].ID, a, by)
+		}
+	}
+}
+
+func unitOf(t testing.TB, head []byte) ledger.Unit {
+	t.Helper()
+	u, err := rebased.Codec{}.Unit(head)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
 }
 
 func enough(count map[string]int, want int) bool {

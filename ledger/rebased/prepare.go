@@ -35,15 +35,10 @@ func (Codec) Prepare(ids []ledger.Identified) []ledger.Prepared {
 	out := make([]ledger.Prepared, len(ids))
 	for i, id := range ids {
 		out[i].Identified = id
-		if id.Err != nil {
-			out[i].Err = id.Err
+		p, err := parsedOf(&id)
+		if err != nil {
+			out[i].Err = err
 			continue
-		}
-		p, ok := id.Parsed.(*identified)
-		if !ok {
-			if p, out[i].Err = identify(id.Raw); out[i].Err != nil {
-				continue
-			}
 		}
 		v, err := prepare(p)
 		if err != nil {
@@ -53,6 +48,14 @@ func (Codec) Prepare(ids []ledger.Identified) []ledger.Prepared {
 		out[i].Data = v
 	}
 	return out
+}
+
+// parsedOf returns what Identify read of a record; it reads again what somebody kept as bytes only.
+func parsedOf(id *ledger.Identified) (*identified, error) {
+	if p, ok := id.Parsed.(*identified); ok || id.Err != nil {
+		return p, id.Err
+	}
+	return identify(id.Raw)
 }
 
 func prepare(p *identified) (*prepared, error) {

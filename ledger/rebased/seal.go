@@ -52,7 +52,7 @@ func (a *assembly) Seal(list []ledger.Prepared, view ledger.View, _ *ledger.Node
 		}
 		r := &c.Records[i]
 		*r = ledger.Record{
-			Ord: ledger.Ord{Seq: a.unit.Seq, Pos: uint32(i)}, ID: list[i].ID, Kind: p.kind, State: stateOf(p.effects),
+			Ord: ledger.Ord{Seq: a.unit.Seq, Pos: uint32(i)}, ID: ledger.NewID(p.digest[:]), Kind: p.kind, State: stateOf(p.effects),
 			Basis: ledger.ByRoot, Parts: p.stored, Undecoded: p.reason != "",
 		}
 		if !a.held {
