@@ -100,9 +100,6 @@ func (Codec) Unit(raw []byte) (ledger.Unit, error) {
 // Head returns the certified summary of a unit and its contents.
 func (Codec) Head(u ledger.Unit) []byte { return slices.Concat(u.Header, u.Auth, u.List) }
 
-// Raw returns the framed parts of a record.
-func (Codec) Raw(r *ledger.Record) []byte { return AppendRaw(nil, r.Parts) }
-
 // Snapshot fails: the ledger before checkpoint 0 is empty.
 func (Codec) Snapshot(ledger.Trust, ...io.ReadSeeker) (ledger.Snapshot, error) {
 	return ledger.Snapshot{}, errors.New("this era needs no snapshot: its ledger begins empty, with checkpoint 0")

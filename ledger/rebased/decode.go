@@ -28,9 +28,9 @@ type output struct {
 	object *Object // nil if it cannot be decoded
 }
 
-// decodeParts reads the parts of a stored record. It fails for a damaged record only.
-func decodeParts(parts []ledger.Part) (*decoded, error) {
-	p, err := identifyParts(parts)
+// decodeParts reads a stored record. It fails for a damaged record only.
+func decodeParts(rec *ledger.Record) (*decoded, error) {
+	p, err := identifyParts(rec.Parts, storedEnd(rec))
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,7 @@
 // transactions and effects, effects commit to events and written objects.
 //
 //	head   := CertifiedCheckpointSummary | CheckpointContents
-//	raw    := parts; part := kind u8 | length u32 big-endian | bytes   (see [AppendRaw])
+//	raw    := parts; part := kind u8 | length u32 big-endian | bytes   (see [ParseRaw])
 //	.chk   := head | vec<CheckpointTransaction>                        (see [SplitCheckpoint])
 //
 // Parse functions take untrusted bytes: they never panic, allocate at most 16·len(raw) + 8 MiB, and fail

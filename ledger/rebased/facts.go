@@ -15,7 +15,7 @@ import (
 // Facts reads a record once more and draws from it what a person can search for. Of a record that cannot be read
 // whole it draws the rest, and says why.
 func (Codec) Facts(r *ledger.Record, _ ledger.Trust) (ledger.Facts, error) {
-	d, err := decodeParts(r.Parts)
+	d, err := decodeParts(r)
 	if err != nil {
 		return ledger.Facts{}, fmt.Errorf("facts of record %s: %w", r.ID, err)
 	}

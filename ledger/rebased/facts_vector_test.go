@@ -128,7 +128,7 @@ func sealCheckpoint(t testing.TB, chk []byte, coins map[string]coin) (out []*sea
 		}
 		s := &sealed{seq: certified.Summary.Seq, timeMs: certified.Summary.TimeMs, epoch: certified.Summary.Epoch, view: view}
 		s.rec = ledger.Record{ID: p.ID, Parts: p.Data.(*prepared).stored}
-		if s.d, err = decodeParts(s.rec.Parts); err != nil {
+		if s.d, err = decodeParts(&s.rec); err != nil {
 			t.Fatal(err)
 		}
 		s.rec.Kind = s.d.kind

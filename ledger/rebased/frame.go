@@ -1,6 +1,7 @@
 package rebased
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -12,9 +13,19 @@ import (
 // partHead is the size of what stands before each part of a raw: kind and length.
 const partHead = 1 + 4
 
-// AppendRaw appends the raw of a record: its parts, each with kind and length before it. They must be in the order
-// that [ParseRaw] wants.
-func AppendRaw(dst []byte, parts []ledger.Part) []byte {
+// partEnd is the kind of what may stand first in a raw: the length of the TransactionData, u32 big-endian. It is there
+// if this version cannot read the TransactionData, and so cannot find its end.
+const partEnd ledger.PartKind = 255
+
+// AppendRaw appends the raw of a record all of whose TransactionData this version can read: its parts, each with kind
+// and length before it. They must be in the order that [ParseRaw] wants.
+func AppendRaw(dst []byte, parts []ledger.Part) []byte { return appendRaw(dst, parts, 0) }
+
+// appendRaw appends the raw of a record whose TransactionData has the length end; 0 if whoever reads it can tell.
+func appendRaw(dst []byte, parts []ledger.Part, end int) []byte {
+	if end > 0 {
+		dst = binary.BigEndian.AppendUint32(append(dst, byte(partEnd), 0, 0, 0, 4), uint32(end))
+	}
 	for _, p := range parts {
 		dst = binary.BigEndian.AppendUint32(append(dst, byte(p.Kind)), uint32(len(p.Raw)))
 		dst = append(dst, p.Raw...)
@@ -22,8 +33,9 @@ func AppendRaw(dst []byte, parts []ledger.Part) []byte {
 	return dst
 }
 
-// rawSize is the length of what AppendRaw appends.
-func rawSize(parts []ledger.Part) (n int) {
+// rawSize is the most that appendRaw appends.
+func rawSize(parts []ledger.Part) int {
+	n := partHead + 4
 	for _, p := range parts {
 		n += partHead + len(p.Raw)
 	}
@@ -33,9 +45,27 @@ func rawSize(parts []ledger.Part) (n int) {
 // ParseRaw splits a raw: one PartObject, one PartEffects, at most one PartEvents, any number of PartOutput and of
 // PartInput, at most one PartRest, in this order. It does not read the parts, which share the memory of raw.
 func ParseRaw(raw []byte) ([]ledger.Part, error) {
+	parts, _, err := parseRaw(raw)
+	return parts, err
+}
+
+// parseRaw returns the length of the TransactionData too, 0 if the raw does not say it.
+func parseRaw(raw []byte) (parts []ledger.Part, end int, err error) {
+	off := 0
+	if head := [...]byte{byte(partEnd), 0, 0, 0, 4}; bytes.HasPrefix(raw, head[:]) && len(raw) >= len(head)+4 {
+		end, off = int(binary.BigEndian.Uint32(raw[len(head):])), len(head)+4
+		if end == 0 {
+			return nil, 0, &bcs.SyntaxError{Offset: len(head), Why: "a transaction is not empty"}
+		}
+	}
+	parts, err = parseParts(raw, off)
+	return parts, end, err
+}
+
+func parseParts(raw []byte, off int) ([]ledger.Part, error) {
 	parts := make([]ledger.Part, 0, 8)
 	last := ledger.PartKind(0)
-	for off := 0; off < len(raw); {
+	for off < len(raw) {
 		at := off
 		if len(raw)-off < partHead {
 			return nil, &bcs.SyntaxError{Offset: at, Why: "a part has 5 bytes before it"}
@@ -106,7 +136,12 @@ func (p Pieces) Raw() []byte {
 	for _, o := range p.Inputs {
 		parts = append(parts, ledger.Part{Kind: ledger.PartInput, Raw: o})
 	}
-	return AppendRaw(make([]byte, 0, rawSize(parts)), parts)
+	end := 0
+	r := bcs.NewSkimmer(p.Transaction)
+	if readTransactionData(r); r.End() != nil {
+		end = len(p.Transaction)
+	}
+	return appendRaw(make([]byte, 0, rawSize(parts)), parts, end)
 }
 
 // bareSignature takes the length from before a signature, if there is one: no signature is as long as its own flag

@@ -58,6 +58,7 @@ type splitter struct {
 	r      *bcs.Reader // keeps nothing
 	parts  []ledger.Part
 	inputs []ledger.Part
+	length int // of the TransactionData of the record, if this version cannot read it, else 0
 	budget int // lengths that may still be tried
 }
 
@@ -165,7 +166,7 @@ const minObject = 2 + 8 + 1 + sizeAddress + 1 + sizeDigest + 8
 // raw frames the parts of the record: in a raw outputs come before inputs.
 func (s *splitter) raw() []byte {
 	s.parts = append(s.parts, s.inputs...)
-	return AppendRaw(make([]byte, 0, rawSize(s.parts)), s.parts)
+	return appendRaw(make([]byte, 0, rawSize(s.parts)), s.parts, s.length)
 }
 
 // tolerant splits a file with values that this version may not know. Its contents are those of its summary.
@@ -236,8 +237,12 @@ func (s *splitter) transaction(want Digest) error {
 	if b := s.r.Fixed(4); b == nil || b[0] != 1 || b[1] != 0 || b[2] != 0 || b[3] != 0 {
 		return &bcs.SyntaxError{Offset: at, Why: "a transaction begins with 01000000"}
 	}
-	if _, err := s.end(saltTransaction, skimTransactionData, want.is); err != nil {
+	known, err := s.end(saltTransaction, skimTransactionData, want.is)
+	if err != nil {
 		return fmt.Errorf("transaction: %w", err)
+	}
+	if s.length = 0; !known {
+		s.length = s.r.Offset() - at - 4
 	}
 	readSignatures(s.r)
 	s.take(ledger.PartObject, at+1)

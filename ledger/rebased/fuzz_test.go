@@ -141,11 +141,21 @@ func FuzzTypeText(f *testing.F) {
 
 func FuzzRaw(f *testing.F) {
 	seedRaws(f, func(parts []ledger.Part) [][]byte { return [][]byte{AppendRaw(nil, parts)} })
-	fuzz(f, func(raw []byte) (*[]ledger.Part, error) {
-		parts, err := ParseRaw(raw)
-		return &parts, err
-	}, func(dst []byte, parts *[]ledger.Part) []byte { return AppendRaw(dst, *parts) },
-		func(parts *[]ledger.Part) []byte { return RecordJSON(*parts) })
+	for _, p := range nastyRecords() {
+		f.Add(p.Raw())
+	}
+	type framed struct {
+		parts []ledger.Part
+		end   int
+	}
+	fuzz(f, func(raw []byte) (*framed, error) {
+		parts, end, err := parseRaw(raw)
+		if err == nil {
+			Codec{}.Identify([][]byte{raw})
+		}
+		return &framed{parts, end}, err
+	}, func(dst []byte, v *framed) []byte { return appendRaw(dst, v.parts, v.end) },
+		func(v *framed) []byte { return RecordJSON(v.parts) })
 }
 
 // allocated returns the bytes that a function allocates. Others allocate in the meantime: the smallest of some runs.

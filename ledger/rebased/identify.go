@@ -37,25 +37,29 @@ func (Codec) Identify(raws [][]byte) []ledger.Identified {
 }
 
 func identify(raw []byte) (*identified, error) {
-	parts, err := ParseRaw(raw)
+	parts, end, err := parseRaw(raw)
 	if err != nil {
 		return nil, err
 	}
-	return identifyParts(parts)
+	return identifyParts(parts, end)
 }
 
-// identifyParts reads transaction and effects, the two parts that every record has.
-func identifyParts(parts []ledger.Part) (*identified, error) {
-	if len(parts) < 2 || parts[0].Kind != ledger.PartObject || parts[1].Kind != ledger.PartEffects {
-		return nil, fmt.Errorf("%w record: a transaction and its effects come first", ledger.ErrSyntax)
+// identifyParts reads transaction and effects, the two parts that every record has. end is the length of a
+// TransactionData of a form that is not known, else 0.
+func identifyParts(parts []ledger.Part, end int) (*identified, error) {
+	if err := transactionFirst(parts); err != nil {
+		return nil, err
 	}
 	p := &identified{parts: parts}
-	if p.tx, p.txErr = ParseSenderSigned(parts[0].Raw); p.txErr == nil {
+	if p.tx, p.txErr = ParseSenderSigned(parts[0].Raw); p.txErr == nil && (end == 0 || end == len(p.tx.Raw)) {
 		p.data, p.sigs = p.tx.Raw, p.tx.Signatures
 	} else {
+		if p.txErr == nil {
+			p.txErr = fmt.Errorf("%w transaction: it seems to have %d bytes and has %d", ledger.ErrSyntax, len(p.tx.Raw), end)
+		}
 		p.tx = nil
 		var err error
-		if p.data, p.sigs, err = splitSigned(parts[0].Raw, parts[1].Raw); err != nil {
+		if p.data, p.sigs, err = splitSigned(parts[0].Raw, end); err != nil {
 			return nil, fmt.Errorf("%w; %w", p.txErr, err)
 		}
 	}
@@ -66,12 +70,55 @@ func identifyParts(parts []ledger.Part) (*identified, error) {
 	return p, nil
 }
 
+func transactionFirst(parts []ledger.Part) error {
+	if len(parts) < 2 || parts[0].Kind != ledger.PartObject || parts[1].Kind != ledger.PartEffects {
+		return fmt.Errorf("%w record: a transaction and its effects come first", ledger.ErrSyntax)
+	}
+	return nil
+}
+
+// intentLen is the length of the intent before a TransactionData.
+const intentLen = 3
+
+// splitSigned splits a SenderSignedTransaction whose TransactionData has a form that is not known, and end bytes.
+func splitSigned(signed []byte, end int) (data []byte, sigs [][]byte, err error) {
+	if end <= 0 || end > len(signed)-intentLen {
+		return nil, nil, fmt.Errorf("%w transaction: where it ends is not said", ledger.ErrSyntax)
+	}
+	r := bcs.NewReader(signed)
+	intent := r.Fixed(intentLen)
+	data = r.Fixed(end)
+	sigs = readSignatures(r)
+	if err := r.End(); err != nil {
+		return nil, nil, err
+	}
+	if !bytes.Equal(intent, make([]byte, intentLen)) {
+		return nil, nil, fmt.Errorf("%w transaction: its intent is not 000000", ledger.ErrSyntax)
+	}
+	return data, sigs, nil
+}
+
 // ID hashes a stored transaction.
 func (Codec) ID(r *ledger.Record) (ledger.ID, error) {
-	if len(r.Parts) < 2 || r.Parts[0].Kind != ledger.PartObject || r.Parts[1].Kind != ledger.PartEffects {
-		return ledger.ID{}, fmt.Errorf("%w record: a transaction and its effects come first", ledger.ErrSyntax)
+	if err := transactionFirst(r.Parts); err != nil {
+		return ledger.ID{}, err
 	}
-	data, err := dataOf(r.Parts[0].Raw, r.Parts[1].Raw)
+	signed := r.Parts[0].Raw
+	s := bcs.NewSkimmer(signed)
+	s.Fixed(intentLen)
+	at := s.Offset()
+	readTransactionData(s)
+	data := s.From(at)
+	readSignatures(s)
+	err := s.End()
+	if err == nil {
+		if d := TransactionDigest(data); r.ID == ledger.NewID(d[:]) {
+			return r.ID, nil
+		}
+	}
+	if endByID(signed, r.ID) > 0 {
+		return r.ID, nil
+	}
 	if err != nil {
 		return ledger.ID{}, err
 	}
@@ -79,79 +126,54 @@ func (Codec) ID(r *ledger.Record) (ledger.ID, error) {
 	return ledger.NewID(d[:]), nil
 }
 
-// dataOf returns the TransactionData in a SenderSignedTransaction, without decoding it if it can.
-func dataOf(signed, effects []byte) ([]byte, error) {
-	r := bcs.NewSkimmer(signed)
-	r.Fixed(intentLen)
-	readTransactionData(r)
-	end := r.Offset()
-	readSignatures(r)
-	if r.End() == nil {
-		return signed[intentLen:end:end], nil
-	}
-	data, _, err := splitSigned(signed, effects)
-	return data, err
+// Raw returns the framed parts of a record.
+func (Codec) Raw(r *ledger.Record) []byte {
+	return appendRaw(make([]byte, 0, rawSize(r.Parts)), r.Parts, storedEnd(r))
 }
 
-// intentLen is the length of the intent before a TransactionData.
-const intentLen = 3
+// storedEnd returns the length of the TransactionData in a stored record if this version cannot read it, else 0.
+func storedEnd(r *ledger.Record) int {
+	if transactionFirst(r.Parts) != nil {
+		return 0
+	}
+	s := bcs.NewSkimmer(r.Parts[0].Raw)
+	readSenderSigned(s)
+	if s.End() == nil {
+		return 0
+	}
+	return endByID(r.Parts[0].Raw, r.ID)
+}
 
 // maxSignatures is how many signatures a transaction of a form that is not known can have: today two.
-const maxSignatures = 16
+const maxSignatures = 127
 
-// splitSigned finds the end of a TransactionData that cannot be decoded: behind it stands the list of signatures, to
-// the last byte, and its digest stands in the effects. Where no place fits both, a place fits that leaves signatures
-// of a known form behind; whether it is the right one the contents list decides.
-func splitSigned(signed, effects []byte) (data []byte, sigs [][]byte, err error) {
-	if len(signed) < intentLen || !bytes.Equal(signed[:intentLen], make([]byte, intentLen)) {
-		return nil, nil, fmt.Errorf("%w transaction: its intent is not 000000", ledger.ErrSyntax)
-	}
+// endByID finds the end of a TransactionData that cannot be decoded: behind it stands the list of signatures, to the
+// last byte, and its digest is the record's id. It returns its length, 0 if no place fits both.
+func endByID(signed []byte, id ledger.ID) int {
 	h := newHash()
 	defer finish(h)
 	h.Write([]byte(saltTransaction))
-	hashed, guess := intentLen, -1
-	for end := intentLen; end < len(signed); end++ {
-		list, ok := signatureList(signed[end:])
-		if !ok {
+	hashed := intentLen
+	for end := intentLen + 1; end < len(signed); end++ {
+		if !signatureList(signed[end:]) {
 			continue
 		}
 		h.Write(signed[hashed:end])
 		hashed = end
 		var d Digest
-		h.Sum(d[:0])
-		if bytes.Contains(effects, AppendDigest(nil, d)) {
-			return signed[intentLen:end:end], list, nil
-		}
-		if guess < 0 && formsKnown(list) {
-			guess = end
+		if h.Sum(d[:0]); ledger.NewID(d[:]) == id {
+			return end - intentLen
 		}
 	}
-	if guess < 0 {
-		return nil, nil, fmt.Errorf("%w transaction: no signatures end it", ledger.ErrSyntax)
-	}
-	list, _ := signatureList(signed[guess:])
-	return signed[intentLen:guess:guess], list, nil
+	return 0
 }
 
-// signatureList reads a list of signatures that is all of b. It allocates nothing for what is none.
-func signatureList(b []byte) ([][]byte, bool) {
+// signatureList reports whether b is a list of signatures, and nothing else.
+func signatureList(b []byte) bool {
 	if b[0] > maxSignatures { // so the count is one byte
-		return nil, false
+		return false
 	}
 	r := bcs.NewSkimmer(b)
 	readSignatures(r)
-	if r.End() != nil {
-		return nil, false
-	}
-	return readSignatures(bcs.NewReader(b)), true
-}
-
-// formsKnown reports whether there are signatures, and each has a known form.
-func formsKnown(list [][]byte) bool {
-	for _, raw := range list {
-		if s, err := ParseSignature(raw); err != nil || s.v == nil {
-			return false
-		}
-	}
-	return len(list) > 0
+	return r.End() == nil
 }

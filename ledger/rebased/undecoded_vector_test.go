@@ -158,6 +158,8 @@ func TestUnknownVariantsVector(t *testing.T) {
 		switch v.Type {
 		case "TransactionData":
 			signed := slices.Concat([]byte{0, 0, 0}, v.BCS, []byte{1, 97}, make([]byte, 97))
+			d := TransactionDigest(v.BCS)
+			r.ID = ledger.NewID(d[:])
 			r.Parts = []ledger.Part{
 				{Kind: ledger.PartObject, Raw: signed},
 				{Kind: ledger.PartEffects, Raw: AppendEffects(nil, &Effects{Transaction: TransactionDigest(v.BCS)})},

@@ -49,7 +49,10 @@ func (r *Record) Parts() []ledger.Part {
 }
 
 // Raw returns the record as sources give it.
-func (r *Record) Raw() []byte { return rebased.AppendRaw(nil, r.Parts()) }
+func (r *Record) Raw() []byte {
+	d := r.Digest()
+	return rebased.Codec{}.Raw(&ledger.Record{ID: ledger.NewID(d[:]), Parts: r.Parts()})
+}
 
 func (r *Record) clone() Record {
 	c := *r
