@@ -66,19 +66,6 @@ func NewCommittee(epoch uint64, members []Validator) (*Committee, error) {
 // quorum is the least voting power of more than two thirds of total, as the nodes count: 6,667 of 10,000.
 func quorum(total uint64) uint64 { return (total-1)/3*2 + 1 }
 
-// equal reports whether c has these members.
-func (c *Committee) equal(members []Validator) bool {
-	if len(c.Members) != len(members) {
-		return false
-	}
-	for i := range members {
-		if c.Members[i] != members[i] {
-			return false
-		}
-	}
-	return true
-}
-
 // maxCommittees bounds a cache: a committee of 100 members holds 30 kB.
 const maxCommittees = 64
 

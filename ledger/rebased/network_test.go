@@ -24,7 +24,11 @@ func network(t testing.TB, o rebasedtest.Options) (*rebasedtest.Network, *chain)
 // at the end every balance.
 func TestNetwork(t *testing.T) {
 	for i, o := range []rebasedtest.Options{
-		{}, {Validators: 1, Epoch: 2}, {Validators: 12, Epoch: 5, Transactions: 1}, {Transactions: -1}, {Transactions: 60},
+		{},
+		{Validators: 1, Epoch: 2},
+		{Validators: 12, Epoch: 5, Transactions: 1},
+		{Transactions: -1},
+		{Transactions: 60},
 		{Migrated: [][34]byte{{1}, {2}, {3}}},
 	} {
 		o.Seed = uint64(i)

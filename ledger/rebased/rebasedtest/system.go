@@ -82,8 +82,10 @@ func (n *Network) genesisRecords() []Record {
 	var objects []*object
 	system := func(id rebased.ObjectID, module, name string) {
 		t := structTag(small(2), module, name)
-		o := &object{id: id, owner: rebased.Owner{Type: rebased.OwnerShared, Initial: 1}, contents: slices.Concat(id[:], n.bytes(8)),
-			typ: rebased.MoveObjectType{Type: rebased.MoveOther, Other: &t}}
+		o := &object{
+			id: id, owner: rebased.Owner{Type: rebased.OwnerShared, Initial: 1}, contents: slices.Concat(id[:], n.bytes(8)),
+			typ: rebased.MoveObjectType{Type: rebased.MoveOther, Other: &t},
+		}
 		n.system[id] = o
 		objects = append(objects, o)
 	}
