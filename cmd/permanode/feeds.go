@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -131,19 +132,32 @@ func (f *feedConfig) check(at string, era ledger.Era, ps *problems) {
 		ps.add(at+".name", f.Name, err.Error(), "choose another")
 	}
 	kind, ok := feedTypes[f.Type]
-	if !ok || kind.era != era {
-		ps.add(at+".type", f.Type, "is no feed type of the era "+string(era), "use "+strings.Join(feedTypesOf(era), ", "))
-		return
+	if types := feedTypesOf(era); !ok || kind.era != era && len(types) > 0 {
+		if len(types) == 0 {
+			types = slices.Sorted(maps.Keys(feedTypes))
+		}
+		ps.add(at+".type", f.Type, "is no feed type of the era "+string(era), "use "+strings.Join(types, ", "))
 	}
+	if err := f.checkURL(kind); err != nil {
+		ps.add(at+".url", redact(f.URL), err.Error(), "write it like "+cmp.Or(kind.example, feedTypes[feedHornet2].example))
+	}
+}
+
+// checkURL judges the address alone: nobody is asked.
+func (f *feedConfig) checkURL(kind feedType) error {
 	u, err := url.Parse(f.URL)
 	switch {
 	case f.URL == "":
-		ps.add(at+".url", "", "is empty", "write it like "+kind.example)
-	case err != nil, u.Host == "" && !kind.path, u.User != nil && kind.era == rebased.Era:
-		ps.add(at+".url", redact(f.URL), "is no address of such a feed", "write it like "+kind.example)
-	case f.Type == feedHornet2:
-		if _, err := hornet2.New(hornet2.Config{URL: f.URL}); err != nil {
-			ps.add(at+".url", redact(f.URL), err.Error(), "write it like "+kind.example)
-		}
+		return errors.New("is empty")
+	case err != nil:
+		return errors.New("is no address")
+	case kind.path && !strings.Contains(f.URL, "://"):
+		return nil
+	case f.Type == feedIotaGRPC && !slices.Contains([]string{"grpc", "grpcs", "http", "https"}, u.Scheme):
+		return errors.New("is no address of a gRPC service")
+	case f.Type == feedIotaGRPC && u.Host != "":
+		return nil
 	}
+	_, err = hornet2.New(hornet2.Config{URL: f.URL}) // judges any http address
+	return err
 }

@@ -179,7 +179,12 @@ func anySource(ctx context.Context, name string) (*source, error) {
 		if archive.IsFolder(name) {
 			return openRecording(name)
 		}
-		return openSource(ctx, name, rebased.Codec{})
+		s, err := openSource(ctx, name, rebased.Codec{})
+		if _, missing := os.Stat(name); err != nil && missing == nil && !strings.HasSuffix(name, ".chk") {
+			return nil, usagef("a source is "+wanted[stardust.Era]+"; or "+wanted[rebased.Era],
+				"--from %q is no source: it is no recording (network.json or rest.jsonl.gz is not inside), no checkpoint file and no folder or store of them", name)
+		}
+		return s, err
 	default:
 		limit, cancel := context.WithTimeout(ctx, nodeTime)
 		defer cancel()
