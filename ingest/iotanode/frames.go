@@ -29,12 +29,12 @@ var desc = grpc.StreamDesc{ServerStreams: true}
 // errSilent is why a stream was given up.
 var errSilent = errors.New("no message within the timeout, or no whole checkpoint within several")
 
-// open sends a question that a stream of messages answers.
-func (g *GRPC) open(ctx context.Context, method string, question []byte) (*frames, error) {
+// open sends a question that a stream of messages answers. limit is what one checkpoint of it may have.
+func (g *GRPC) open(ctx context.Context, method string, question []byte, limit int64) (*frames, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	f := &frames{g: g, conn: g.connection(), ctx: ctx, cancel: cancel}
 	f.timer = time.AfterFunc(g.cfg.Timeout, func() { cancel(errSilent) })
-	s, err := f.conn.NewStream(ctx, &desc, method)
+	s, err := f.conn.NewStream(ctx, &desc, method, grpc.MaxCallRecvMsgSize(int(min(maxFrame, limit+frameExtra))))
 	if err == nil {
 		err = s.SendMsg(iota.Frame(question))
 	}

@@ -27,7 +27,9 @@ import (
 
 const (
 	// maxFrame is the largest message taken: servers cut at what is asked for, but never inside a transaction.
-	maxFrame = 128<<20 + 64<<10
+	maxFrame = 128<<20 + frameExtra
+	// frameExtra is what a message has beside the bytes of a checkpoint.
+	frameExtra = 64 << 10
 	// askFrame is the size of messages that is asked for.
 	askFrame = 4 << 20
 	maxInfo  = 1 << 20
@@ -129,7 +131,7 @@ func dialOptions(u *url.URL) []grpc.DialOption {
 		grpc.WithTransportCredentials(creds),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithMaxHeaderListSize(64 << 10),
-		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(iota.Codec{}), grpc.MaxCallRecvMsgSize(maxFrame)),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(iota.Codec{})),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveAfter, Timeout: keepaliveTimeout}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 10 * time.Second},
@@ -311,7 +313,7 @@ func (g *GRPC) one(ctx context.Context, seq uint64, mask []string) (*cone, error
 	defer func() { <-g.calls }()
 	size := uint64(askFrame)
 	req := iota.CheckpointRequest{Seq: &seq, Mask: mask, MaxMessage: &size}
-	r, err := g.open(ctx, iota.GetCheckpoint, req.Append(nil))
+	r, err := g.open(ctx, iota.GetCheckpoint, req.Append(nil), g.cfg.limit(seq))
 	if err != nil {
 		return nil, err
 	}

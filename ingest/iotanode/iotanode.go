@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -108,7 +109,7 @@ type shelf struct {
 	mu    sync.Mutex
 	bytes int64
 	kept  map[uint64]*shelved
-	order []uint64 // oldest first; may name cones that are gone
+	order []uint64 // of kept, oldest first
 }
 
 type shelved struct {
@@ -131,7 +132,6 @@ func (s *shelf) put(seq uint64, c *cone) {
 	s.drop(seq)
 	for s.bytes+n > s.limit && len(s.order) > 0 {
 		s.drop(s.order[0])
-		s.order = s.order[1:]
 	}
 	if s.kept == nil {
 		s.kept = map[uint64]*shelved{}
@@ -139,34 +139,14 @@ func (s *shelf) put(seq uint64, c *cone) {
 	s.kept[seq] = &shelved{cone: c, at: time.Now()}
 	s.order = append(s.order, seq)
 	s.bytes += n
-	if len(s.order) > 2*len(s.kept)+16 {
-		s.tidy()
-	}
-}
-
-// tidy forgets the places of cones that are gone.
-func (s *shelf) tidy() {
-	kept, seen := s.order[:0], make(map[uint64]bool, len(s.kept))
-	for i := len(s.order) - 1; i >= 0; i-- { // the last place of a number is the true one
-		seq := s.order[i]
-		if s.kept[seq] == nil || seen[seq] {
-			s.order[i] = ^uint64(0)
-			continue
-		}
-		seen[seq] = true
-	}
-	for _, seq := range s.order {
-		if seq != ^uint64(0) {
-			kept = append(kept, seq)
-		}
-	}
-	s.order = kept
 }
 
 func (s *shelf) drop(seq uint64) {
 	if c := s.kept[seq]; c != nil {
 		s.bytes -= c.size()
 		delete(s.kept, seq)
+		at := slices.Index(s.order, seq) // near the front: cones are taken in order
+		s.order = slices.Delete(s.order, at, at+1)
 	}
 }
 

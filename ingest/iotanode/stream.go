@@ -3,7 +3,6 @@ package iotanode
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -122,7 +121,7 @@ func (s *stream) run(ctx context.Context, end uint64) error {
 	g := s.g
 	size, first := uint64(askFrame), s.next
 	req := iota.StreamRequest{Start: &first, End: &end, Mask: iota.WholeMask(), MaxMessage: &size}
-	f, err := g.open(ctx, iota.StreamCheckpoints, req.Append(nil))
+	f, err := g.open(ctx, iota.StreamCheckpoints, req.Append(nil), g.cfg.limit(first))
 	if err != nil {
 		return err
 	}
@@ -137,7 +136,7 @@ func (s *stream) run(ctx context.Context, end uint64) error {
 			return nil // the server ends it early: what is missing is asked for again
 		}
 		if err != nil {
-			return fmt.Errorf("checkpoint %d: %w", seq, err)
+			return err
 		}
 		g.shelf.put(seq, c)
 		g.mu.Lock()
@@ -208,7 +207,8 @@ const (
 
 // listen rings until the stream ends, and reports whether it ever did.
 func (g *GRPC) listen(ctx context.Context, ring func(seq uint64)) (rang bool) {
-	f, err := g.open(ctx, iota.StreamCheckpoints, (&iota.StreamRequest{Mask: []string{"checkpoint.summary.bcs"}}).Append(nil))
+	req := iota.StreamRequest{Mask: []string{"checkpoint.summary.bcs"}}
+	f, err := g.open(ctx, iota.StreamCheckpoints, req.Append(nil), maxSummary)
 	if err != nil {
 		return false
 	}
