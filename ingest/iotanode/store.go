@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,12 +24,15 @@ const (
 	openBatches = 3
 	// manifestAge is how old a manifest may be: a store grows by a file every few minutes.
 	manifestAge = 30 * time.Second
+	// badAge is how long a file that is not what it should be is not read again.
+	badAge = 10 * time.Second
 )
 
 // Store is a checkpoint store: a MANIFEST and batches of checkpoints, in a folder or behind a URL. Each batch is
 // compared with the manifest's SHA3-256 when it is opened, and unpacked to a file without a name in the
-// temporary folder. Where several files hold a checkpoint, the first one's copy is given; [Store.Copies] has the
-// others. It is safe for concurrent use.
+// temporary folder. Where several files hold a checkpoint and their copies differ, the store gives none of them:
+// each file is a source of its own then ([Store.Copies]), so that a proof tells which copy is true, and whose is not.
+// It is safe for concurrent use.
 type Store struct {
 	whole
 	cfg Config
@@ -39,12 +43,19 @@ type Store struct {
 	manifest *Manifest
 	read     time.Time
 	batches  []*batch // most recently used first
+	bad      map[File]badFile
+}
+
+// badFile is a file that was not what it should be. It is not read again at once: it may be large.
+type badFile struct {
+	err  error
+	last time.Time
 }
 
 // OpenStore returns the store at c.Address, a folder or an http(s) URL, and reads its manifest.
 func OpenStore(ctx context.Context, c Config) (*Store, error) {
 	c = c.withDefaults()
-	s := &Store{cfg: c, busy: make(chan struct{}, 1)}
+	s := &Store{cfg: c, busy: make(chan struct{}, 1), bad: map[File]badFile{}}
 	s.name, s.shelf.limit, s.load = c.Name, c.Window, s.first
 	if isURL(c.Address) {
 		w, err := newWeb(c, "")
@@ -152,7 +163,7 @@ func (s *Store) list(ctx context.Context, age time.Duration) (*Manifest, error) 
 	return m, nil
 }
 
-// first reads checkpoint seq from the first file that holds it.
+// first reads checkpoint seq, if all files that hold it and can be read agree.
 func (s *Store) first(ctx context.Context, seq uint64) (*cone, error) {
 	m, err := s.list(ctx, time.Hour) // Info reads it again
 	if err != nil {
@@ -162,15 +173,28 @@ func (s *Store) first(ctx context.Context, seq uint64) (*cone, error) {
 	if len(files) == 0 {
 		return nil, ingest.ErrUnknown
 	}
-	return s.from(ctx, m.Files[files[0]], seq)
+	var errs error
+	var from File
+	var given []byte
+	for _, i := range files {
+		f := m.Files[i]
+		raw, err := s.raw(ctx, f, seq)
+		switch {
+		case err != nil:
+			errs = errors.Join(errs, err)
+		case given == nil:
+			from, given = f, raw
+		case !bytes.Equal(given, raw):
+			return nil, fmt.Errorf("%w: its copies in %s and %s differ", ingest.ErrUnknown, from.Name(), f.Name())
+		}
+	}
+	if given == nil {
+		return nil, errs
+	}
+	return split(from, given)
 }
 
-// from reads checkpoint seq from file f.
-func (s *Store) from(ctx context.Context, f File, seq uint64) (*cone, error) {
-	raw, err := s.raw(ctx, f, seq)
-	if err != nil {
-		return nil, err
-	}
+func split(f File, raw []byte) (*cone, error) {
 	c, err := splitFile(raw)
 	if err != nil {
 		return nil, fmt.Errorf("file %s: %w", f.Name(), err)
@@ -204,12 +228,19 @@ func (s *Store) batch(ctx context.Context, f File) (*batch, error) {
 			return b, nil
 		}
 	}
+	if bad, ok := s.bad[f]; ok && time.Since(bad.last) < badAge {
+		return nil, bad.err
+	}
+	delete(s.bad, f)
 	content, err := s.fetch(ctx, f)
 	if err != nil {
 		return nil, fmt.Errorf("file %s: %w", f.Name(), err)
 	}
 	b, err := openBatch(ctx, f, content, s.cfg.TempDir)
 	if err != nil {
+		if ctx.Err() == nil {
+			s.bad[f] = badFile{err, time.Now()}
+		}
 		return nil, err
 	}
 	if len(s.batches) == openBatches {
@@ -264,39 +295,49 @@ func (w *web) save(ctx context.Context, path string, to io.Writer, limit int64) 
 	return nil
 }
 
-// A Copy is a source of the checkpoints that a store has a second time, in one of its files, with other bytes:
-// which of the two is true is for a proof to say. Checkpoints whose copies are equal are unknown to it. It is
-// safe for concurrent use.
+// A Copy is a source of those checkpoints in one file of a store of which another file has a different copy: which
+// of them is true is for a proof to say. Checkpoints whose copies are equal are unknown to it. It is safe for
+// concurrent use.
 type Copy struct {
 	whole
 	store  *Store
 	file   File
-	shared []ranges.Range // what earlier files hold too
+	shared []ranges.Range // what other files hold too
 }
 
-// Copies returns one source for each file that holds checkpoints which an earlier file holds too. They share
-// the store's batches, and end with it.
+// Copies returns one source for each file that holds checkpoints which another file holds too. They share the
+// store's batches, and end with it.
 func (s *Store) Copies(ctx context.Context) ([]*Copy, error) {
 	m, err := s.list(ctx, manifestAge)
 	if err != nil {
 		return nil, err
 	}
-	var out []*Copy
+	var order []int
+	shared := map[int]*ranges.Set{}
+	share := func(i int, lo, hi uint64) {
+		if shared[i] == nil {
+			shared[i] = &ranges.Set{}
+			order = append(order, i)
+		}
+		shared[i].Add(lo, hi)
+	}
 	for i, f := range m.Files {
-		var shared ranges.Set
 		for j := i - 1; j >= 0 && m.reach[j] > f.Start; j-- {
 			if o := m.Files[j]; o.End > f.Start {
-				shared.Add(f.Start, min(o.End, f.End)-1)
+				share(j, f.Start, min(o.End, f.End)-1)
+				share(i, f.Start, min(o.End, f.End)-1)
 			}
 		}
-		if shared.Len() == 0 {
-			continue
-		}
-		c := &Copy{store: s, file: f, shared: shared.Ranges()}
-		c.name, c.shelf.limit, c.load = s.name+"/"+f.Name(), s.cfg.Window/8, c.other
-		if out = append(out, c); len(out) > maxCopies {
+		if len(order) > maxCopies {
 			return nil, fmt.Errorf("%s: more than %d of its files overlap: its manifest is no honest one", s.name, maxCopies)
 		}
+	}
+	slices.Sort(order)
+	var out []*Copy
+	for _, i := range order {
+		c := &Copy{store: s, file: m.Files[i], shared: shared[i].Ranges()}
+		c.name, c.shelf.limit, c.load = s.name+"/"+c.file.Name(), s.cfg.Window/8, c.own
+		out = append(out, c)
 	}
 	return out, nil
 }
@@ -304,44 +345,41 @@ func (s *Store) Copies(ctx context.Context) ([]*Copy, error) {
 // maxCopies bounds the sources that one store becomes.
 const maxCopies = 64
 
-// Copies marks the source as one of second copies, and returns the checkpoints that it may have.
+// Copies returns the checkpoints of which this may be one copy of several: whoever has proven one of those asks here
+// whether it has another.
 func (c *Copy) Copies() []ranges.Range { return c.shared }
 
 // Info returns the range of the copies.
 func (c *Copy) Info(context.Context) (ingest.Info, error) {
-	i := ingest.Info{Software: "checkpoint store, second copies", Oldest: c.shared[0].Lo, Newest: c.shared[len(c.shared)-1].Hi}
+	i := ingest.Info{Software: "checkpoint store, copies that differ", Oldest: c.shared[0].Lo, Newest: c.shared[len(c.shared)-1].Hi}
 	for k := 1; k < len(c.shared); k++ {
 		i.Missing = append(i.Missing, ranges.Range{Lo: c.shared[k-1].Hi + 1, Hi: c.shared[k].Lo - 1})
 	}
 	return i, nil
 }
 
-// other reads checkpoint seq from this file, if the copy that the store gives is another one.
-func (c *Copy) other(ctx context.Context, seq uint64) (*cone, error) {
+// own reads checkpoint seq from this file, if the copy of another file differs.
+func (c *Copy) own(ctx context.Context, seq uint64) (*cone, error) {
 	m, err := c.store.list(ctx, time.Hour)
 	if err != nil {
 		return nil, err
 	}
-	files := m.holding(seq)
-	if len(files) < 2 || m.Files[files[0]] == c.file || seq < c.file.Start || seq >= c.file.End {
+	if !slices.ContainsFunc(c.shared, func(r ranges.Range) bool { return r.Lo <= seq && seq <= r.Hi }) {
 		return nil, ingest.ErrUnknown
-	}
-	given, err := c.store.raw(ctx, m.Files[files[0]], seq)
-	if err != nil {
-		given = nil // damaged: this copy is all there is
 	}
 	own, err := c.store.raw(ctx, c.file, seq)
 	if err != nil {
 		return nil, err
 	}
-	if bytes.Equal(given, own) {
-		return nil, ingest.ErrUnknown
+	for _, i := range m.holding(seq) {
+		if m.Files[i] == c.file {
+			continue
+		}
+		if raw, err := c.store.raw(ctx, m.Files[i], seq); err == nil && !bytes.Equal(raw, own) {
+			return split(c.file, own)
+		}
 	}
-	cone, err := splitFile(own)
-	if err != nil {
-		return nil, fmt.Errorf("file %s: %w", c.file.Name(), err)
-	}
-	return cone, nil
+	return nil, ingest.ErrUnknown
 }
 
 // Close has nothing to free: the store owns the files.

@@ -72,62 +72,69 @@ func TestOverlapsAndHolesVector(t *testing.T) {
 				t.Errorf("%+v, %v", info, err)
 			}
 			for seq := chain.First(); seq <= chain.Last(); seq++ {
-				if seq != 8 && seq != 9 {
-					wantCone(t, s, chain, seq) // the first copy
+				if seq != 8 && seq != 9 && seq != odd {
+					wantCone(t, s, chain, seq)
 					continue
 				}
-				if _, _, err := s.Cone(ctx, seq); !errors.Is(err, ingest.ErrUnknown) {
+				if _, _, err := s.Cone(ctx, seq); !errors.Is(err, ingest.ErrUnknown) || seq == odd && !contains(err, "0.chk and 3.chk differ") {
 					t.Errorf("checkpoint %d: %v", seq, err)
 				}
 			}
 			copies, err := s.Copies(ctx)
-			if err != nil || len(copies) != 2 || !strings.HasSuffix(copies[0].Name(), "/3.chk") || !strings.HasSuffix(copies[1].Name(), "/12.chk") {
+			names := []string{"/0.chk", "/3.chk", "/10.chk", "/12.chk"}
+			if err != nil || len(copies) != len(names) {
 				t.Fatalf("%d copies, %v", len(copies), err)
 			}
-			if got := copies[0].Copies(); !slices.Equal(got, []ranges.Range{{Lo: 3, Hi: 5}}) {
+			for i, c := range copies {
+				if !strings.HasSuffix(c.Name(), names[i]) {
+					t.Errorf("copy %d is called %s", i, c.Name())
+				}
+				for seq := chain.First(); seq <= chain.Last(); seq++ {
+					if _, _, err := c.Cone(ctx, seq); (seq != odd || i > 1) && !errors.Is(err, ingest.ErrUnknown) {
+						t.Errorf("%s: checkpoint %d: %v", c.Name(), seq, err)
+					}
+				}
+			}
+			if got := copies[1].Copies(); !slices.Equal(got, []ranges.Range{{Lo: 3, Hi: 5}}) {
 				t.Errorf("copies of %v", got)
 			}
-			for seq := chain.First(); seq <= chain.Last(); seq++ {
-				head, raws, err := copies[0].Cone(ctx, seq)
-				if seq != odd {
-					if !errors.Is(err, ingest.ErrUnknown) {
-						t.Errorf("copy of %d: %v", seq, err)
-					}
-					continue
-				}
-				first, _, ferr := s.Cone(ctx, seq)
-				if err != nil || ferr != nil || !bytes.Equal(first, head) || len(raws) == 0 {
-					t.Errorf("copy of %d: %v, %v", seq, err, ferr)
-				}
+			wantCone(t, copies[0], chain, odd)
+			head, raws, err := copies[1].Cone(ctx, odd)
+			other, oerr := splitFile(change("3.chk", odd, bytes.Clone(chain.File(odd))))
+			if err != nil || oerr != nil {
+				t.Fatal(err, oerr)
 			}
-			if _, _, err := copies[1].Cone(ctx, 12); !errors.Is(err, ingest.ErrUnknown) {
-				t.Errorf("an equal copy: %v", err)
-			}
+			compare(t, odd, &cone{head, raws}, other)
 		})
 	}
 }
 
-// Where the first of two files is damaged, the other one's copy can be had.
+// A damaged file is named, and not read over and over; where another file has its checkpoints, they come from there.
 func TestDamagedFileVector(t *testing.T) {
 	chain := miniChain(t)
 	files := storeOf(t, chain, nil, iotareplay.Batch{First: 0, Last: 5, Packed: true}, iotareplay.Batch{First: 3, Last: chain.Last()})
 	files["0.chk"][20] ^= 1
 	ctx := context.Background()
 	for name, s := range openFiles(t, files) {
-		_, _, err := s.Cone(ctx, 3)
+		_, _, err := s.Cone(ctx, 2)
 		if sum := new(SumError); !errors.As(err, &sum) || sum.File != "0.chk" || sum.Hint() == "" || errors.Is(err, ingest.ErrUnknown) {
 			t.Errorf("%s: %v", name, err)
 		}
+		if len(s.bad) != 1 {
+			t.Errorf("%s: the file is read again at once", name)
+		}
+		wantCone(t, s, chain, 3)
+		wantCone(t, s, chain, 6)
 		copies, err := s.Copies(ctx)
-		if err != nil || len(copies) != 1 {
+		if err != nil || len(copies) != 2 {
 			t.Fatalf("%d copies, %v", len(copies), err)
 		}
-		want, err := splitFile(chain.File(3))
-		if err != nil {
-			t.Fatal(err)
+		if _, _, err := copies[0].Cone(ctx, 3); !errors.As(err, new(*SumError)) {
+			t.Errorf("%s: the damaged file as a copy: %v", name, err)
 		}
-		sameCone(t, copies[0], 3, want)
-		wantCone(t, s, chain, 6)
+		if _, _, err := copies[1].Cone(ctx, 3); !errors.Is(err, ingest.ErrUnknown) {
+			t.Errorf("%s: the good file as a copy: %v", name, err)
+		}
 	}
 }
 
