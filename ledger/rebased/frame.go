@@ -42,8 +42,8 @@ func rawSize(parts []ledger.Part) int {
 	return n
 }
 
-// ParseRaw splits a raw: one PartObject, one PartEffects, at most one PartEvents, any number of PartOutput and of
-// PartInput, at most one PartRest, in this order. It does not read the parts, which share the memory of raw.
+// ParseRaw splits a raw: one PartObject, one PartEffects, then either one PartRest or at most one PartEvents and any
+// number of PartOutput and of PartInput, in this order. It does not read the parts, which share the memory of raw.
 func ParseRaw(raw []byte) ([]ledger.Part, error) {
 	parts, _, err := parseRaw(raw)
 	return parts, err
@@ -97,7 +97,9 @@ func partFollows(last, kind ledger.PartKind) bool {
 		return last == 0
 	case ledger.PartEffects:
 		return last == ledger.PartObject
-	case ledger.PartEvents, ledger.PartOutput, ledger.PartInput, ledger.PartRest:
+	case ledger.PartRest:
+		return last == ledger.PartEffects
+	case ledger.PartEvents, ledger.PartOutput, ledger.PartInput:
 		return last >= ledger.PartEffects && last <= kind
 	}
 	return false
@@ -113,7 +115,8 @@ type Pieces struct {
 	Outputs     [][]byte
 }
 
-// Raw returns the raw of the record.
+// Raw returns the raw of the record: the same that [SplitCheckpoint] finds in a file. So events and objects are one
+// PartRest where effects of an unknown form do not name them all.
 func (p Pieces) Raw() []byte {
 	signatures := make([][]byte, len(p.Signatures))
 	for i, s := range p.Signatures {
@@ -136,12 +139,37 @@ func (p Pieces) Raw() []byte {
 	for _, o := range p.Inputs {
 		parts = append(parts, ledger.Part{Kind: ledger.PartInput, Raw: o})
 	}
+	if !isKnown(p.Effects, skimEffects) && !named(p.Effects, parts[2:]) {
+		rest := appendAfterEffects(nil, parts[2:])
+		parts = append(parts[:2], ledger.Part{Kind: ledger.PartRest, Raw: rest})
+	}
 	end := 0
-	r := bcs.NewSkimmer(p.Transaction)
-	if readTransactionData(r); r.End() != nil {
+	if !isKnown(p.Transaction, skimTransactionData) {
 		end = len(p.Transaction)
 	}
 	return appendRaw(make([]byte, 0, rawSize(parts)), parts, end)
+}
+
+// isKnown reports whether raw is a value that this version can read.
+func isKnown(raw []byte, skim func(*bcs.Reader)) bool {
+	r := bcs.NewSkimmer(raw)
+	skim(r)
+	return r.End() == nil
+}
+
+// named reports whether the digests of events and objects stand in the effects' bytes.
+func named(effects []byte, parts []ledger.Part) bool {
+	committed := newDigestSet(effects)
+	for _, p := range parts {
+		d := ObjectDigest(p.Raw)
+		if p.Kind == ledger.PartEvents {
+			d = EventsDigest(p.Raw)
+		}
+		if !committed.has(&d) {
+			return false
+		}
+	}
+	return true
 }
 
 // bareSignature takes the length from before a signature, if there is one: no signature is as long as its own flag
@@ -179,10 +207,14 @@ func JoinCheckpoint(head []byte, raws [][]byte) ([]byte, error) {
 // appendCheckpointTransaction appends the BCS of a CheckpointTransaction.
 func appendCheckpointTransaction(out []byte, parts []ledger.Part) []byte {
 	out = append(append(append(out, 1), parts[0].Raw...), parts[1].Raw...)
-	parts = parts[2:]
-	if n := len(parts); n > 0 && parts[n-1].Kind == ledger.PartRest {
-		return append(out, parts[n-1].Raw...)
+	if last := parts[len(parts)-1]; last.Kind == ledger.PartRest {
+		return append(out, last.Raw...)
 	}
+	return appendAfterEffects(out, parts[2:])
+}
+
+// appendAfterEffects appends events, inputs and outputs as they stand in a CheckpointTransaction.
+func appendAfterEffects(out []byte, parts []ledger.Part) []byte {
 	if len(parts) > 0 && parts[0].Kind == ledger.PartEvents {
 		out = append(append(out, 1), parts[0].Raw...)
 	} else {

@@ -273,11 +273,11 @@ func (s *splitter) restByDigests(committed *digestSet) error {
 	return s.r.Err()
 }
 
-// SplitRest splits a PartRest with effects of a known form: into events, outputs and inputs. So what an older version
-// could not split is split by a newer one.
-func SplitRest(rest []byte, effects *Effects) ([]ledger.Part, error) {
+// splitRest splits a PartRest with the BCS of effects of a known form: into events, outputs and inputs. So what an older
+// version could not split is split by a newer one.
+func splitRest(rest, effects []byte) ([]ledger.Part, error) {
 	s := &splitter{chk: rest, r: bcs.NewSkimmer(rest), budget: 4*len(rest) + 1<<20}
-	err := s.restByDigests(newDigestSet(AppendEffects(nil, effects)))
+	err := s.restByDigests(newDigestSet(effects))
 	if err == nil {
 		err = s.r.End()
 	}

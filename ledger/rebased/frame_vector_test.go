@@ -11,7 +11,6 @@ import (
 
 	"permanode/ledger"
 	"permanode/ledger/ledgertest"
-	"permanode/ledger/rebased/bcs"
 )
 
 // file is a vector that is no JSON.
@@ -367,10 +366,6 @@ func TestSplitOpaqueVector(t *testing.T) {
 		if err != nil || len(parts) != 3 || parts[2].Kind != ledger.PartRest {
 			t.Fatalf("%s: %v, %v", place, parts, err)
 		}
-		known, err := ParseEffects(effects)
-		if err != nil {
-			t.Fatal(err)
-		}
 		// What follows it may be unknown too.
 		if i == 0 {
 			b := plain(t, 2)
@@ -383,11 +378,11 @@ func TestSplitOpaqueVector(t *testing.T) {
 			}
 		}
 		// A version that knows the effects splits the rest as it would have split the file.
-		more, err := SplitRest(parts[2].Raw, known)
+		more, err := splitRest(parts[2].Raw, effects)
 		if err != nil || !bytes.Equal(AppendRaw(nil, append(parts[:2:2], more...)), raws[i]) {
 			t.Errorf("%s: the rest splits into %v, %v", place, more, err)
 		}
-		if _, err := SplitRest(append(bytes.Clone(parts[2].Raw), 0), known); !errors.Is(err, ledger.ErrSyntax) {
+		if _, err := splitRest(append(bytes.Clone(parts[2].Raw), 0), effects); !errors.Is(err, ledger.ErrSyntax) {
 			t.Errorf("%s: a rest with a byte too many: %v", place, err)
 		}
 		got[i] = raws[i]
@@ -447,32 +442,7 @@ func TestPiecesVector(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			signed, err := ParseSenderSigned(parts[0].Raw)
-			if err != nil {
-				t.Fatal(err)
-			}
-			p := Pieces{Transaction: signed.Raw, Effects: parts[1].Raw}
-			for n, s := range signed.Signatures {
-				if n == 0 {
-					s = bcs.AppendBytes(nil, s)
-				}
-				p.Signatures = append(p.Signatures, s)
-			}
-			for _, part := range parts[2:] {
-				switch part.Kind {
-				case ledger.PartEvents:
-					r := bcs.NewReader(part.Raw)
-					for range r.Len(1) {
-						at := r.Offset()
-						readEvent(r)
-						p.Events = append(p.Events, r.From(at))
-					}
-				case ledger.PartInput:
-					p.Inputs = append(p.Inputs, part.Raw)
-				default:
-					p.Outputs = append(p.Outputs, part.Raw)
-				}
-			}
+			p := piecesOf(t, parts)
 			if got := p.Raw(); !bytes.Equal(got, raw) {
 				t.Errorf("%s: record %d\n got %x\nwant %x", name, i, got, raw)
 			}

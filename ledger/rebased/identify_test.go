@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"permanode/ledger"
+	"permanode/ledger/rebased/bcs"
 )
 
 // nastyRecords are records whose TransactionData nobody can read: only who frames it, or knows its digest, knows where
@@ -131,4 +132,70 @@ func TestRawEnd(t *testing.T) {
 			t.Errorf("%x is taken: %v", bad[:20], err)
 		}
 	}
+}
+
+// TestOpaqueEffectsVector: effects that name nothing of what stands beside them leave the same rest in framed pieces as
+// in a file, where nobody can find its parts.
+func TestOpaqueEffectsVector(t *testing.T) {
+	for _, part := range []string{"all", "one object", "nothing"} {
+		a := plain(t, 2)
+		p := piecesOf(t, a.parts[1])
+		switch part {
+		case "all":
+			a.replace(1, 1, []byte("\x07opaque"))
+		case "one object":
+			named := ObjectDigest(p.Outputs[0])
+			a.replace(1, 1, AppendDigest([]byte{7}, named))
+		default:
+			a.replace(1, 1, append([]byte{7}, a.parts[1][1].Raw...))
+		}
+		p.Effects = a.parts[1][1].Raw
+		chk, _ := a.file(t)
+		_, raws, err := SplitCheckpoint(chk)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Raw(); !bytes.Equal(got, raws[1]) {
+			t.Errorf("%s: from pieces\n%.600x, from a file\n%.600x", part, got, raws[1])
+		}
+		parts, err := ParseRaw(raws[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rest := parts[len(parts)-1].Kind == ledger.PartRest; rest != (part != "nothing") {
+			t.Errorf("%s: parts %v", part, parts)
+		}
+	}
+}
+
+// piecesOf takes a record apart.
+func piecesOf(t *testing.T, parts []ledger.Part) Pieces {
+	t.Helper()
+	signed, err := ParseSenderSigned(parts[0].Raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := Pieces{Transaction: signed.Raw, Effects: parts[1].Raw}
+	for n, s := range signed.Signatures {
+		if n == 0 {
+			s = bcs.AppendBytes(nil, s)
+		}
+		p.Signatures = append(p.Signatures, s)
+	}
+	for _, part := range parts[2:] {
+		switch part.Kind {
+		case ledger.PartEvents:
+			r := bcs.NewReader(part.Raw)
+			for range r.Len(1) {
+				at := r.Offset()
+				readEvent(r)
+				p.Events = append(p.Events, r.From(at))
+			}
+		case ledger.PartInput:
+			p.Inputs = append(p.Inputs, part.Raw)
+		default:
+			p.Outputs = append(p.Outputs, part.Raw)
+		}
+	}
+	return p
 }

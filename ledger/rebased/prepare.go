@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"permanode/ledger"
-	"permanode/ledger/rebased/bcs"
 )
 
 // prepared is the value of [ledger.Prepared.Data].
@@ -82,13 +81,12 @@ func (p *identified) split() (*identified, error) {
 	if last.Kind != ledger.PartRest || p.effects == nil {
 		return p, nil
 	}
-	s := &splitter{chk: last.Raw, r: bcs.NewSkimmer(last.Raw)}
-	s.rest()
-	if err := s.r.End(); err != nil {
-		return nil, &recordError{"record.objects", fmt.Errorf("what follows the effects: %w", err)}
+	more, err := splitRest(last.Raw, p.parts[1].Raw)
+	if err != nil {
+		return nil, &recordError{"record.objects", err}
 	}
 	whole := *p
-	whole.parts = slices.Concat(p.parts[:len(p.parts)-1], s.parts, s.inputs)
+	whole.parts = slices.Concat(p.parts[:len(p.parts)-1], more)
 	return &whole, nil
 }
 
