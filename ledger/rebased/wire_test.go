@@ -355,6 +355,8 @@ func TestParseRaw(t *testing.T) {
 		{tx, fx, in, out},
 		{tx, fx, out, ev},
 		{tx, fx, rest, rest},
+		{tx, fx, ev, rest},
+		{tx, fx, out, rest},
 		{tx, fx, rest, out},
 		{tx, ev},
 		{tx, fx, part(ledger.PartHeader, "")},
