@@ -17,18 +17,26 @@ const fieldScan = "scan"
 // contentOf reads the contents of an object of type t by rule R2 (spec 16): a known layout that fits to the last byte
 // field by field, everything else by a scan of what follows the object's id.
 func contentOf(t *StructTag, contents []byte) content {
-	if read := layoutOf(t); read != nil {
-		l := layout{r: bcs.NewReader(contents)}
-		l.r.Fixed(len(ObjectID{}))
-		if read(&l); l.r.End() == nil {
-			return l.content
-		}
+	if c, ok := fieldsOf(t, contents); ok {
+		return c
 	}
 	var c content
 	for _, text := range scanTexts(contents[min(len(contents), len(ObjectID{})):]) {
 		c.texts = append(c.texts, fieldText{fieldScan, text})
 	}
 	return c
+}
+
+// fieldsOf reads the contents of an object of type t field by field; false if it has no known layout that fits.
+func fieldsOf(t *StructTag, contents []byte) (content, bool) {
+	read := layoutOf(t)
+	if read == nil {
+		return content{}, false
+	}
+	l := layout{r: bcs.NewReader(contents)}
+	l.r.Fixed(len(ObjectID{}))
+	read(&l)
+	return l.content, l.r.End() == nil
 }
 
 // layoutOf returns how values of a type are read behind their id, nil for a type without a layout here (spec 17, 18).

@@ -192,8 +192,10 @@ func (p *poster) object(o *Object) {
 	if c, ok := coinOf(o); ok && c.asset != "" {
 		p.add(ledger.KeyToken, string(c.owner[:])+c.asset, ledger.RoleReceive, ledger.Amount{})
 	}
-	for _, tag := range contentOf(&t, o.Data.Move.Contents).tags {
-		p.mention(ledger.KeyTag, string(tag))
+	if c, ok := fieldsOf(&t, o.Data.Move.Contents); ok {
+		for _, tag := range c.tags {
+			p.mention(ledger.KeyTag, string(tag))
+		}
 	}
 }
 
