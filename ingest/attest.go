@@ -40,45 +40,51 @@ func (r *run) attest(ctx context.Context, seq, target uint64, start ledger.Start
 			return nil
 		}
 	}
-	chain := r.chain(seq, last)
-	if chain == nil {
-		return nil
-	}
-	heads := make([][]byte, len(chain))
-	for i, v := range chain {
-		heads[i] = v.head
-	}
-	attested, err := by.Attest(ctx, heads, start)
-	if err != nil && (untrue(err) || errors.As(err, new(*ledger.Unjudged))) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for i, a := range attested {
-		r.attested[seq+uint64(i)] = a
+	return r.attestFrom(ctx, by, seq, last, start)
+}
+
+// attestFrom attests the units lo to hi from one of the heads of unit hi. Two signed ones that differ attest nothing:
+// which of them counts is for the unit after to say.
+func (r *run) attestFrom(ctx context.Context, by ledger.Attester, lo, hi uint64, start ledger.Start) error {
+	var top ledger.ID
+	for _, v := range r.ahead[hi] {
+		heads := r.chain(lo, hi, v)
+		if heads == nil || v.unit.ID == top {
+			continue
+		}
+		attested, err := by.Attest(ctx, heads, start)
+		if err != nil && (untrue(err) || errors.As(err, new(*ledger.Unjudged))) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if !top.IsZero() {
+			clear(r.attested)
+			return nil
+		}
+		top = v.unit.ID
+		for i, a := range attested {
+			r.attested[lo+uint64(i)] = a
+		}
 	}
 	return nil
 }
 
-// chain walks back from a head of unit hi to one of unit lo; nil where the walk breaks.
-func (r *run) chain(lo, hi uint64) []*variant {
-	for _, v := range r.ahead[hi] {
-		chain := []*variant{v}
-		for seq := hi; seq > lo; seq-- {
-			at := slices.IndexFunc(r.ahead[seq-1], func(o *variant) bool { return o.unit.ID == v.unit.Prev })
-			if at < 0 {
-				break
-			}
-			v = r.ahead[seq-1][at]
-			chain = append(chain, v)
+// chain walks back from v, a head of unit hi, to one of unit lo, and returns the heads in order; nil where the walk
+// breaks.
+func (r *run) chain(lo, hi uint64, v *variant) [][]byte {
+	heads := [][]byte{v.head}
+	for seq := hi; seq > lo; seq-- {
+		at := slices.IndexFunc(r.ahead[seq-1], func(o *variant) bool { return o.unit.ID == v.unit.Prev })
+		if at < 0 {
+			return nil
 		}
-		if uint64(len(chain)) == hi-lo+1 {
-			slices.Reverse(chain)
-			return chain
-		}
+		v = r.ahead[seq-1][at]
+		heads = append(heads, v.head)
 	}
-	return nil
+	slices.Reverse(heads)
+	return heads
 }
 
 // take returns the heads of unit seq that were asked for ahead, and forgets them.

@@ -221,14 +221,13 @@ func (c *Collector) lookAhead(ctx context.Context, seq uint64, choice []*variant
 	if err != nil {
 		return nil, err
 	}
-	start.Prev, start.Snapshot = nil, nil
-	good, err := c.signed(ctx, ahead, start)
-	if err != nil {
-		return nil, err
-	}
 	var chosen []*variant
 	for _, v := range choice {
-		if slices.ContainsFunc(good, func(n *variant) bool { return n.unit.Prev == v.unit.ID }) {
+		built, err := c.builtOn(ctx, v, ahead, start)
+		if err != nil {
+			return nil, err
+		}
+		if built {
 			chosen = append(chosen, v)
 		}
 	}
@@ -237,6 +236,24 @@ func (c *Collector) lookAhead(ctx context.Context, seq uint64, choice []*variant
 	}
 	return nil, &problem{seq: seq, kind: problemUndecided, err: fmt.Errorf("%d different units were signed with this number and %d of them are built on: waiting for the signers to go on from one",
 		len(choice), len(chosen))}
+}
+
+// builtOn reports whether a signed unit among ahead continues v. Who may sign it can depend on v.
+func (c *Collector) builtOn(ctx context.Context, v *variant, ahead []*variant, start ledger.Start) (bool, error) {
+	start.Prev, start.Snapshot, start.Attested = &v.unit, nil, ledger.Attestation{}
+	for _, n := range ahead {
+		if n.unit.Prev != v.unit.ID {
+			continue
+		}
+		_, err := c.codec.Begin(ctx, n.head, start)
+		if err == nil {
+			return true, nil
+		}
+		if !untrue(err) && !errors.As(err, new(*ledger.Unjudged)) {
+			return false, err
+		}
+	}
+	return false, nil
 }
 
 // unlinked explains a signed unit that does not continue the unit before it: v is one of those that

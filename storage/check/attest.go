@@ -8,7 +8,8 @@ import (
 )
 
 // attest completes start for a unit that another one's signatures prove: it walks to that one over the links,
-// once for all units in between.
+// once for all units in between. Where the span ends before it, because collecting was stopped inside of a segment, the
+// unit's own signatures have to do.
 func (w *window) attest(ctx context.Context, stored *ledger.Cone, start *ledger.Start) error {
 	by, ok := w.codec.(ledger.Attester)
 	if !ok || stored.Unit.AttestedBy.IsZero() {
@@ -21,7 +22,10 @@ func (w *window) attest(ctx context.Context, stored *ledger.Cone, start *ledger.
 	}
 	heads, last := [][]byte{w.codec.Head(stored.Unit)}, stored.Unit.ID
 	for next := seq + 1; last != stored.Unit.AttestedBy; next++ {
-		if uint64(len(heads)) >= by.Segment() || !w.span.Has(next) {
+		if uint64(len(heads)) < by.Segment() && !w.span.Has(next) {
+			return w.ownSignatures(ctx, by, stored, start)
+		}
+		if uint64(len(heads)) >= by.Segment() {
 			return fmt.Errorf("unit %s, whose signatures prove it, is not one of the next %d", w.codec.FormatID(stored.Unit.AttestedBy), len(heads))
 		}
 		u, _, err := w.o.Store.Unit(ctx, w.n.ID, next)
@@ -39,5 +43,15 @@ func (w *window) attest(ctx context.Context, stored *ledger.Cone, start *ledger.
 		w.attested[seq+uint64(i)] = a
 	}
 	start.Attested = attested[0]
+	return nil
+}
+
+// ownSignatures completes start for a unit that one behind the end of the span attests, if its own signatures prove it.
+func (w *window) ownSignatures(ctx context.Context, by ledger.Attester, stored *ledger.Cone, start *ledger.Start) error {
+	if _, err := by.Attest(ctx, [][]byte{w.codec.Head(stored.Unit)}, *start); err != nil {
+		return fmt.Errorf("unit %s, which attests it, is not stored yet, and its own signatures do not prove it: %w",
+			w.codec.FormatID(stored.Unit.AttestedBy), err)
+	}
+	start.Attested = ledger.Attestation{Unit: stored.Unit.ID, By: stored.Unit.AttestedBy}
 	return nil
 }
