@@ -91,8 +91,11 @@ func (r *rig) checkBalances(c *chain, hi uint64) {
 // A chain over several epochs in one go: whole segments are attested by few certificates, the tail and closing
 // checkpoints by their own; everything else is as one by one, and sums are balances.
 func TestRebasedCatchUp(t *testing.T) {
-	const units = 330
-	c := newChain(t, rebasedtest.Options{Seed: 5, Transactions: 2, Epoch: 50}, units)
+	units := uint64(330)
+	if raceDetector {
+		units = 70
+	}
+	c := newChain(t, rebasedtest.Options{Seed: 5, Transactions: 2, Epoch: 50}, int(units))
 	r := newRig(t, c.trust)
 	if err := r.collector(r.config(c.node("node"))).CatchUp(testContext(t)); err != nil {
 		t.Fatal(err)
@@ -107,7 +110,7 @@ func TestRebasedCatchUp(t *testing.T) {
 	if report := r.checkFull(); report.Proven != units || report.Undecoded != 0 {
 		t.Errorf("check %+v", report)
 	}
-	others := 0
+	others := uint64(0)
 	for _, cone := range r.stored(0, units-1) {
 		if !cone.Unit.AttestedBy.IsZero() {
 			others++

@@ -23,6 +23,8 @@ type files struct {
 	heads [][]byte // by number
 	raws  [][][]byte
 
+	proofs map[uint64]*proof // by first unit
+
 	mu  sync.Mutex
 	tip uint64
 }
@@ -141,54 +143,96 @@ func (n *chainNode) Claims(context.Context, uint64, []ledger.ID) (*ledger.NodeCl
 }
 
 // byHand proves units lo to hi of f one by one, each by its own certificate, without store and collector. What it
-// returns has no changes; their sum is state.
+// returns has no changes; their sum is state. Nothing is proven twice.
 func (f *files) byHand(t testing.TB, lo, hi uint64) (cones []*ledger.Cone, state map[string][]byte) {
 	t.Helper()
-	return f.byHandBut(t, lo, hi, hi+1)
+	p := f.proofs[lo]
+	if p == nil {
+		p = f.proof(lo)
+		if f.proofs == nil {
+			f.proofs = map[uint64]*proof{}
+		}
+		f.proofs[lo] = p
+	}
+	return p.to(t, hi)
 }
 
-// byHandBut does not check the certificate of one unit, which another one attests.
-func (f *files) byHandBut(t testing.TB, lo, hi, but uint64) (cones []*ledger.Cone, state map[string][]byte) {
+// byHandBut does the same with another head of one unit, whose certificate is not checked: another unit attests it.
+func (f *files) byHandBut(t testing.TB, lo, hi, but uint64, head []byte) (cones []*ledger.Cone, state map[string][]byte) {
 	t.Helper()
-	ctx, codec := context.Background(), rebased.Codec{}
-	state = map[string][]byte{}
-	at := ledger.Start{Trust: f.trust, Held: lo == 0, State: func(_ context.Context, keys [][]byte) ([][]byte, error) {
+	p := f.proof(lo)
+	p.but, p.head = but, head
+	return p.to(t, hi)
+}
+
+// proof is the units of a chain from lo on, as far as they were proven.
+type proof struct {
+	*files
+	lo, but uint64
+	head    []byte
+	at      ledger.Start
+	state   map[string][]byte // after all of cones
+	cones   []*ledger.Cone
+	changes [][]ledger.Change
+}
+
+func (f *files) proof(lo uint64) *proof {
+	p := &proof{files: f, lo: lo, state: map[string][]byte{}}
+	p.at = ledger.Start{Trust: f.trust, Held: lo == 0, State: func(_ context.Context, keys [][]byte) ([][]byte, error) {
 		out := make([][]byte, len(keys))
 		for i, k := range keys {
-			out[i] = state[string(k)]
+			out[i] = p.state[string(k)]
 		}
 		return out, nil
 	}}
-	for seq := lo; seq <= hi; seq++ {
-		if at.Attested = (ledger.Attestation{}); seq == but {
-			at.Attested = ledger.Attestation{Unit: f.unit(seq).ID, By: f.unit(seq + 1).ID}
-		}
-		asm, err := codec.Begin(ctx, f.heads[seq], at)
-		if err == nil {
-			err = asm.Put(codec.Identify(f.raws[seq])...)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		p := codec.Prepare(asm.Members())
-		keys := asm.StateKeys(p)
-		vals, _ := at.State(ctx, keys)
-		view := ledger.View{}
-		for i, k := range keys {
-			view[string(k)] = vals[i]
-		}
-		cone, err := asm.Seal(p, view, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, c := range cone.Changes {
+	return p
+}
+
+func (p *proof) to(t testing.TB, hi uint64) (cones []*ledger.Cone, state map[string][]byte) {
+	t.Helper()
+	for p.lo+uint64(len(p.cones)) <= hi {
+		p.next(t)
+	}
+	n := hi - p.lo + 1
+	state = map[string][]byte{}
+	for _, list := range p.changes[:n] {
+		for _, c := range list {
 			state[string(c.Key)] = c.Val
 		}
-		cone.Changes = nil
-		cones = append(cones, cone)
-		at.Prev = &cone.Unit
 	}
-	return cones, state
+	return p.cones[:n], state
+}
+
+func (p *proof) next(t testing.TB) {
+	t.Helper()
+	ctx, codec, seq := context.Background(), rebased.Codec{}, p.lo+uint64(len(p.cones))
+	head := p.heads[seq]
+	if p.at.Attested = (ledger.Attestation{}); p.head != nil && seq == p.but {
+		head = p.head
+		p.at.Attested = ledger.Attestation{Unit: p.unit(seq).ID, By: p.unit(seq + 1).ID}
+	}
+	asm, err := codec.Begin(ctx, head, p.at)
+	if err == nil {
+		err = asm.Put(codec.Identify(p.raws[seq])...)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := codec.Prepare(asm.Members())
+	view := ledger.View{}
+	for _, k := range asm.StateKeys(list) {
+		view[string(k)] = p.state[string(k)]
+	}
+	cone, err := asm.Seal(list, view, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cone.Changes {
+		p.state[string(c.Key)] = c.Val
+	}
+	p.changes, cone.Changes = append(p.changes, cone.Changes), nil
+	p.cones = append(p.cones, cone)
+	p.at.Prev = &cone.Unit
 }
 
 // stored returns units lo to hi as the store has them.
