@@ -10,11 +10,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"permanode/ingest"
+	"permanode/internal/ranges"
 	"permanode/ledger/rebased"
 )
 
@@ -32,10 +35,12 @@ type Dir struct {
 	whole
 	path  string
 	limit func(seq uint64) int64
+	only  *uint64 // the one checkpoint, where path is a file
 
 	mu       sync.Mutex // guards what follows
 	identity string     // of committee or checkpoint 0, "" as long as there is none
-	only     *uint64    // the one checkpoint, where path is a file
+	seen     folder     // at the last look at the whole folder, its end followed since
+	look     time.Time  // when the whole folder is looked at next
 }
 
 // OpenDir returns the folder, or the single .chk file, at c.Address.
@@ -53,7 +58,7 @@ func OpenDir(c Config) (*Dir, error) {
 	switch {
 	case st.IsDir():
 	case st.Mode().IsRegular():
-		cone, err := d.file(c.Address, c.MaxGenesis)
+		cone, err := readCone(c.Address, c.MaxGenesis)
 		if err != nil {
 			return nil, fmt.Errorf("checkpoint file %s: %w", c.Address, err)
 		}
@@ -76,21 +81,80 @@ func (d *Dir) Info(ctx context.Context) (ingest.Info, error) {
 		i.Oldest, i.Newest = *d.only, *d.only
 		return i, nil
 	}
-	found := false
-	err := eachFile(ctx, d.path, func(seq uint64) {
-		if !found || seq < i.Oldest {
-			i.Oldest = seq
-		}
-		i.Newest, found = max(i.Newest, seq), true
-	})
+	seen, err := d.span(ctx)
 	if err != nil {
 		return ingest.Info{}, fmt.Errorf("%s: %w", d.name, err)
 	}
-	if !found {
-		return ingest.Info{}, fmt.Errorf("%s: no file is named <number>.chk yet", d.name)
-	}
+	i.Oldest, i.Newest, i.Missing = seen.lo, seen.hi, seen.holes
 	i.Identity = d.identify(i.Oldest)
 	return i, nil
+}
+
+const (
+	// lookCost is how many times as long as a look at the whole folder took the next one waits: a node adds some
+	// hundred thousand files a day. In between the newest number is followed upwards.
+	lookCost = 20
+	// maxNumbers is how many files a folder may have for its holes to be known.
+	maxNumbers = 1 << 20
+)
+
+// folder is the range of the files in a folder.
+type folder struct {
+	lo, hi uint64
+	holes  []ranges.Range // nil in a large folder
+}
+
+func (d *Dir) span(ctx context.Context) (folder, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if began := time.Now(); !began.Before(d.look) {
+		seen, err := lookAt(ctx, d.path)
+		if err != nil {
+			return folder{}, err
+		}
+		d.seen, d.look = seen, time.Now().Add(lookCost*time.Since(began))
+	}
+	for ctx.Err() == nil {
+		if st, err := os.Stat(d.file(d.seen.hi + 1)); err != nil || !st.Mode().IsRegular() {
+			break
+		}
+		d.seen.hi++
+	}
+	return d.seen, ctx.Err()
+}
+
+// lookAt reads the names in a folder.
+func lookAt(ctx context.Context, dir string) (folder, error) {
+	var f folder
+	var numbers []uint64
+	count := 0
+	err := eachFile(ctx, dir, func(seq uint64) {
+		if count == 0 || seq < f.lo {
+			f.lo = seq
+		}
+		f.hi = max(f.hi, seq)
+		if count++; count <= maxNumbers {
+			numbers = append(numbers, seq)
+		}
+	})
+	if err == nil && count == 0 {
+		err = errors.New("no file is named <number>.chk yet")
+	}
+	if count > maxNumbers {
+		return f, err
+	}
+	slices.Sort(numbers)
+	for i := 1; i < len(numbers); i++ {
+		if numbers[i] > numbers[i-1]+1 {
+			f.holes = append(f.holes, ranges.Range{Lo: numbers[i-1] + 1, Hi: numbers[i] - 1})
+		}
+	}
+	return f, err
+}
+
+// file returns the path of checkpoint seq.
+func (d *Dir) file(seq uint64) string {
+	return filepath.Join(d.path, strconv.FormatUint(seq, 10)+".chk")
 }
 
 // identify returns whose checkpoints these say to be, "" if they do not say.
@@ -156,17 +220,17 @@ func (d *Dir) read(ctx context.Context, seq uint64) (*cone, error) {
 		if seq != *d.only {
 			return nil, ingest.ErrUnknown
 		}
-		return d.file(d.path, d.limit(seq))
+		return readCone(d.path, d.limit(seq))
 	}
-	c, err := d.file(filepath.Join(d.path, strconv.FormatUint(seq, 10)+".chk"), d.limit(seq))
+	c, err := readCone(d.file(seq), d.limit(seq))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ingest.ErrUnknown
 	}
 	return c, err
 }
 
-// file reads and splits one file.
-func (d *Dir) file(path string, limit int64) (*cone, error) {
+// readCone reads and splits one file.
+func readCone(path string, limit int64) (*cone, error) {
 	raw, err := readFile(path, limit)
 	if err != nil {
 		return nil, err
@@ -198,8 +262,7 @@ func readFile(path string, limit int64) ([]byte, error) {
 	if st.Size() > limit {
 		return nil, tooLarge(st.Size(), limit)
 	}
-	raw := make([]byte, 0, st.Size()+1)
-	buf := bytes.NewBuffer(raw)
+	buf := bytes.NewBuffer(make([]byte, 0, st.Size()+bytes.MinRead))
 	if _, err := buf.ReadFrom(io.LimitReader(f, limit+1)); err != nil {
 		return nil, err
 	}

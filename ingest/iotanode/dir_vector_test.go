@@ -5,11 +5,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"permanode/ingest"
+	"permanode/internal/ranges"
 	"permanode/internal/replay/iotareplay"
 )
 
@@ -92,6 +94,26 @@ func TestDirRefusesVector(t *testing.T) {
 	}
 	if _, err := d.Info(ended); !errors.Is(err, context.Canceled) {
 		t.Error(err)
+	}
+}
+
+// Holes between the files are known.
+func TestDirWithHolesVector(t *testing.T) {
+	chain := miniChain(t)
+	dir := t.TempDir()
+	for _, seq := range []uint64{1, 2, 5, 9, 10} {
+		writeFile(t, filepath.Join(dir, strings.TrimPrefix(checkpointPath(seq), "/")), chain.File(seq))
+	}
+	d, err := OpenDir(Config{Address: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := d.Info(context.Background())
+	if err != nil || info.Oldest != 1 || info.Newest != 10 || !slices.Equal(info.Missing, []ranges.Range{{Lo: 3, Hi: 4}, {Lo: 6, Hi: 8}}) {
+		t.Errorf("%+v, %v", info, err)
+	}
+	if _, err := d.Head(context.Background(), 3); !errors.Is(err, ingest.ErrUnknown) {
+		t.Errorf("in a hole: %v", err)
 	}
 }
 

@@ -88,6 +88,9 @@ func (f *frames) pause() { f.timer.Stop() }
 // patience is how many timeouts a checkpoint may take, in however many messages; number 0 ten times as many.
 const patience = 4
 
+// errOrder says that messages are missing, or not those that the API promises.
+var errOrder = errors.New("messages out of order")
+
 // leastMessage is what a message counts at least: endless small ones come to an end.
 const leastMessage = 64
 
@@ -114,15 +117,15 @@ func (f *frames) checkpoint(seq uint64, limit int64, whole bool) (*cone, error) 
 		switch {
 		case m.Progress != nil:
 		case m.Checkpoint != nil && c != nil:
-			return nil, errors.New("another checkpoint begins before its end")
+			return nil, fmt.Errorf("%w: another checkpoint begins before its end", errOrder)
 		case m.Checkpoint != nil:
 			if c, err = begin(m.Checkpoint, seq); err != nil {
 				return nil, err
 			}
 		case c == nil:
-			return nil, errors.New("its messages do not begin with its summary")
+			return nil, fmt.Errorf("%w: its messages do not begin with its summary", errOrder)
 		case m.End != nil && *m.End != seq:
-			return nil, fmt.Errorf("the end of checkpoint %d comes instead of its own", *m.End)
+			return nil, fmt.Errorf("%w: the end of checkpoint %d comes instead of its own", errOrder, *m.End)
 		case m.End != nil:
 			return c, nil
 		case whole:
@@ -141,7 +144,7 @@ func (f *frames) checkpoint(seq uint64, limit int64, whole bool) (*cone, error) 
 func begin(m *iota.Checkpoint, seq uint64) (*cone, error) {
 	switch {
 	case m.Seq != nil && *m.Seq != seq:
-		return nil, fmt.Errorf("checkpoint %d comes instead", *m.Seq)
+		return nil, fmt.Errorf("%w: checkpoint %d comes instead", errOrder, *m.Seq)
 	case m.Summary == nil || m.Signature == nil || m.Contents == nil:
 		return nil, errors.New("its summary, signature or contents are left out")
 	}
@@ -152,8 +155,8 @@ func begin(m *iota.Checkpoint, seq uint64) (*cone, error) {
 
 // raw frames one transaction.
 func raw(t *iota.Transaction) ([]byte, error) {
-	if t.Data == nil || t.Signatures == nil || t.Effects == nil {
-		return nil, errors.New("its data, signatures or effects are left out")
+	if t.Data == nil || t.Effects == nil {
+		return nil, errors.New("its data or effects are left out")
 	}
 	return rebased.Pieces{
 		Transaction: t.Data, Signatures: t.Signatures, Effects: t.Effects, Events: t.Events, Inputs: t.Inputs, Outputs: t.Outputs,

@@ -51,13 +51,15 @@ type GRPC struct {
 	whole chan struct{} // one token a call for the records of one
 	shelf shelf
 
-	mu     sync.Mutex // guards what follows
-	conn   *grpc.ClientConn
-	closed bool
-	said   nodeInfo
-	last   uint64  // asked for last
-	asked  bool    // something was asked
-	stream *stream // reads ahead; nil if none does
+	mu      sync.Mutex // guards what follows
+	conn    *grpc.ClientConn
+	closed  bool
+	said    nodeInfo
+	last    uint64  // asked for last
+	asked   bool    // something was asked
+	stream  *stream // reads ahead; nil if none does
+	broke   error   // how the last one broke its order, until somebody is told, and at which checkpoint
+	brokeAt uint64
 }
 
 // NewGRPC returns the node at c.Address: grpc://HOST:PORT or http://HOST:PORT without TLS, grpcs:// or https://

@@ -166,7 +166,8 @@ func (w *web) call(ctx context.Context, method, path, accept string, question []
 			return nil, alive.explain(err)
 		}
 		defer func() { <-w.large }()
-		rest := bytes.NewBuffer(body)
+		// The length that was announced is believed once some of it has come.
+		rest := bytes.NewBuffer(append(make([]byte, 0, max(resp.ContentLength, 2*smallAnswer)+bytes.MinRead), body...))
 		_, err = rest.ReadFrom(from)
 		body = rest.Bytes()
 	}

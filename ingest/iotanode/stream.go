@@ -29,16 +29,18 @@ type stream struct {
 	// Guarded by g.mu.
 	next    uint64        // the checkpoint that is read now
 	waits   bool          // for room
-	err     error         // what broke it, if anything did
 	arrived chan struct{} // closed, and made anew, whenever one of these changes
 }
 
 // ahead reports whether checkpoint seq came to the shelf, after waiting for a stream that is about to bring it,
-// or after beginning one where checkpoints are asked for in order. It fails if that stream broke where seq should
-// have come: cut, silent, or with a gap.
+// or after beginning one where checkpoints are asked for in order. It fails if the stream had a gap where seq should
+// have come. One that was cut or silent is no error here: who asks alone then finds out for himself.
 func (g *GRPC) ahead(ctx context.Context, seq uint64) (bool, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.broke != nil && g.brokeAt <= seq {
+		return false, g.broken(seq)
+	}
 	inOrder := g.asked && (seq == g.last || seq == g.last+1)
 	g.last, g.asked = seq, true
 	if g.stream == nil && inOrder && g.said.height != nil && *g.said.height >= seq+leastAhead && seq >= g.said.lowest {
@@ -61,10 +63,21 @@ func (g *GRPC) ahead(ctx context.Context, seq uint64) (bool, error) {
 			return false, err
 		}
 	}
-	if seq == s.next && s.err != nil {
-		return false, s.err
+	return seq < s.next, g.broken(seq)
+}
+
+// broken returns how the last stream broke its order, once, to who asks for the checkpoint where that was: he
+// must know that the node skips. The caller holds g.mu.
+func (g *GRPC) broken(seq uint64) error {
+	err := g.broke
+	if err == nil || seq < g.brokeAt {
+		return nil
 	}
-	return seq < s.next, nil
+	g.broke = nil
+	if seq > g.brokeAt {
+		return nil
+	}
+	return err
 }
 
 // startStream begins to read at seq. The caller holds g.mu.
@@ -100,11 +113,11 @@ func (s *stream) wake() {
 func (s *stream) end(err error) {
 	s.g.mu.Lock()
 	defer s.g.mu.Unlock()
-	if !errors.Is(err, errIdle) && !errors.Is(err, context.Canceled) {
-		s.err = err
-	}
 	if s.g.stream == s {
 		s.g.stream = nil
+		if errors.Is(err, errOrder) {
+			s.g.broke, s.g.brokeAt = err, s.next
+		}
 		// After a failure one checkpoint is asked for alone before the next stream.
 		s.g.asked = err == nil
 	}
