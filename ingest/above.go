@@ -1,6 +1,12 @@
 package ingest
 
-import "context"
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"permanode/ledger"
+)
 
 const (
 	// probeMost bounds how far above a gap the next unit that a source has is looked for.
@@ -56,7 +62,8 @@ func (c *Collector) fetchOne(ctx context.Context, seq uint64) (bool, error) {
 	}
 	good, err := c.signed(ctx, found, c.alone())
 	if err != nil || len(good) == 0 {
-		return false, err
+		later := slices.ContainsFunc(found, func(v *variant) bool { return errors.As(v.err, new(*ledger.Unjudged)) })
+		return later, err // it is there, whoever signed it
 	}
 	asm := good[0].asm
 	for {

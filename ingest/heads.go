@@ -310,6 +310,8 @@ func (c *Collector) missing(seq uint64, why error) *problem {
 		p.kind = problemPruned
 		oldest, _, _ := c.pool.span()
 		p.err = fmt.Errorf("every source has pruned it (the oldest unit that one still has is %d)", oldest)
+	case c.pool.missingTo(seq) != seq-1:
+		p.err = fmt.Errorf("every source says that it has not units %d to %d", seq, c.pool.missingTo(seq))
 	}
 	return p
 }

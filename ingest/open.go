@@ -150,13 +150,14 @@ func (c *Collector) commit(ctx context.Context, cones []*ledger.Cone) error {
 	if errors.Is(err, storage.ErrTooLarge) && len(cones) == 1 {
 		return &problem{seq: first, kind: problemTooLarge, err: err}
 	}
-	if errors.Is(err, storage.ErrTooLarge) {
-		for i := range cones {
-			if err := c.commit(ctx, cones[i:i+1]); err != nil {
+	if errors.Is(err, storage.ErrTooLarge) { // one of them is
+		own, bad := c.vouch(ctx, cones)
+		for i := range own {
+			if err := c.commit(ctx, own[i:i+1]); err != nil {
 				return err
 			}
 		}
-		return nil
+		return bad
 	}
 	if err != nil {
 		return fmt.Errorf("commit units %d to %d of %s: %w", first, last, c.name, err)

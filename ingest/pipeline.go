@@ -39,7 +39,7 @@ func (c *Collector) pass(ctx context.Context, at position, target uint64) (*prob
 	// up carries everything before commit: a problem ends it, while what is sealed is still committed.
 	up, stop := context.WithCancel(ctx)
 	defer stop()
-	r := &run{c: c, window: semaphore.NewWeighted(c.window), stop: stop}
+	r := &run{c: c, window: semaphore.NewWeighted(c.window), stop: stop, tight: make(chan struct{}, 1)}
 	walked := make(chan *gathered, walkAhead)
 	ready := make(chan *prepared)
 	sealed := make(chan sealedCone, 2)
@@ -66,6 +66,7 @@ type run struct {
 	c      *Collector
 	window *semaphore.Weighted
 	stop   context.CancelFunc
+	tight  chan struct{} // holds a token while a cone waits for room in the window
 
 	ahead    map[uint64][]*variant // heads that were asked for ahead; of the gathering stage, as the next two
 	attested map[uint64]ledger.Attestation
@@ -117,7 +118,7 @@ func (r *run) gatherAll(ctx context.Context, at position, target uint64, out cha
 			}
 			return err
 		}
-		if err := r.window.Acquire(ctx, r.weight(cone)); err != nil {
+		if err := r.room(ctx, r.weight(cone)); err != nil {
 			return err
 		}
 		c.overlay.walked(seq, cone.members, cone.asm.HeadChanges())
@@ -128,6 +129,20 @@ func (r *run) gatherAll(ctx context.Context, at position, target uint64, out cha
 		at.prev, at.snap = &u, nil
 	}
 	return nil
+}
+
+// room waits until the window has room for a cone, and tells commit that somebody waits.
+func (r *run) room(ctx context.Context, weight int64) error {
+	if r.window.TryAcquire(weight) {
+		return nil
+	}
+	r.tight <- struct{}{} // it holds one: who waits is this goroutine alone
+	err := r.window.Acquire(ctx, weight)
+	select {
+	case <-r.tight:
+	default:
+	}
+	return err
 }
 
 // keep remembers the problem of the lowest unit.
@@ -355,22 +370,95 @@ func (r *run) commitAll(ctx context.Context, in <-chan sealedCone) error {
 		if p := r.problem(); p != nil && p.reset && first.cone.Unit.Seq >= p.seq {
 			return nil // another unit may be the right one
 		}
-		batch, weight := []*ledger.Cone{first.cone}, first.weight
-		for more := true; more && len(batch) < batchCones && weight < batchBytes; {
+		b := batch{cones: []*ledger.Cone{first.cone}, weight: first.weight}
+		if err := r.complete(ctx, &b, in); err != nil {
+			return err
+		}
+		for more := true; more && !b.leans() && len(b.cones) < batchCones && b.weight < batchBytes; {
 			select {
 			case next, open := <-in:
 				if more = open; open {
-					batch, weight = append(batch, next.cone), weight+next.weight
+					b.add(next)
+					if err := r.complete(ctx, &b, in); err != nil {
+						return err
+					}
 				}
 			default:
 				more = false
 			}
 		}
-		if err := r.c.commit(ctx, batch); err != nil {
-			return err
+		var bad error
+		if b.leans() {
+			last := len(b.cones)
+			for last > 0 && !b.cones[last-1].Unit.AttestedBy.IsZero() {
+				last--
+			}
+			var own []*ledger.Cone
+			own, bad = r.c.vouch(ctx, b.cones[last:])
+			b.cones = b.cones[:last+len(own)]
 		}
-		r.window.Release(weight)
+		if len(b.cones) > 0 {
+			if err := r.c.commit(ctx, b.cones); err != nil {
+				return err
+			}
+		}
+		r.window.Release(b.weight)
+		if bad != nil {
+			return bad
+		}
 	}
+}
+
+// batch is cones that are committed together.
+type batch struct {
+	cones  []*ledger.Cone
+	weight int64
+}
+
+func (b *batch) add(s sealedCone) { b.cones, b.weight = append(b.cones, s.cone), b.weight+s.weight }
+
+// leans reports whether the last cone is proven by the signatures of a unit that is not in the batch.
+func (b *batch) leans() bool { return !b.cones[len(b.cones)-1].Unit.AttestedBy.IsZero() }
+
+// complete waits for the unit whose signatures prove the last cone of b: what it attests must not be durable
+// without it. It does not wait when the window has no room for that unit.
+func (r *run) complete(ctx context.Context, b *batch, in <-chan sealedCone) error {
+	for b.leans() {
+		select {
+		case next, open := <-in:
+			if !open {
+				return ctx.Err()
+			}
+			b.add(next)
+		case <-r.tight:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// vouch has cones that lean on a unit which will not be durable together with them stand on their own signatures.
+// It returns those before the first whose own are not good, and why that is one.
+func (c *Collector) vouch(ctx context.Context, cones []*ledger.Cone) ([]*ledger.Cone, error) {
+	for i, cone := range cones {
+		u := &cone.Unit
+		if u.AttestedBy.IsZero() {
+			continue
+		}
+		_, err := c.codec.Begin(ctx, c.codec.Head(*u), c.alone())
+		switch {
+		case err == nil:
+			u.AttestedBy = ledger.ID{}
+		case untrue(err):
+			c.refuse(u.Seq, ledger.ID{}, c.name, err, c.codec.Head(*u))
+			return cones[:i], &problem{seq: u.Seq, kind: problemForged, err: err}
+		default:
+			return cones[:i], fmt.Errorf("unit %d of %s: %w", u.Seq, c.name, err)
+		}
+	}
+	return cones, nil
 }
 
 // recv and send report false once ctx is done or, for recv, in is closed.
