@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"permanode/internal/replay/iotareplay"
+	"permanode/ledger"
 	"permanode/ledger/ledgertest"
 	"permanode/ledger/rebased"
 )
@@ -154,11 +155,12 @@ func TestGenesisCommitteeVector(t *testing.T) {
 		if !ok {
 			t.Fatalf("%s is a %T", path, data.Kind)
 		}
-		var outputs [][]byte
+		parts := []ledger.Part{{Kind: ledger.PartObject, Raw: raw}, {Kind: ledger.PartEffects}}
 		for _, o := range genesis.Objects {
-			outputs = append(outputs, rebased.AppendObject(nil, &rebased.Object{Data: o.Data, Owner: o.Owner}))
+			object := rebased.Object{Data: o.Data, Owner: o.Owner}
+			parts = append(parts, ledger.Part{Kind: ledger.PartOutput, Raw: rebased.AppendObject(nil, &object)})
 		}
-		members, err := genesisCommittee([][]byte{rebased.Pieces{Transaction: raw, Signatures: [][]byte{}, Effects: []byte{0}, Outputs: outputs}.Raw()})
+		members, err := genesisCommittee([][]byte{rebased.AppendRaw(nil, parts)})
 		if err != nil {
 			t.Fatal(err)
 		}
