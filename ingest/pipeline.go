@@ -303,6 +303,9 @@ func (r *run) sealAll(ctx context.Context, at position, in <-chan *prepared, out
 		if err != nil {
 			return err
 		}
+		if err := r.c.refuseCopies(ctx, p); err != nil {
+			return err
+		}
 		r.c.overlay.sealed(cone)
 		if !send(ctx, out, sealedCone{cone, r.weight(p.gathered)}) {
 			return ctx.Err()

@@ -24,6 +24,7 @@ const (
 	feedIotaREST  = "iota-rest"
 	feedIotaDir   = "iota-dir"
 	feedIotaStore = "iota-store"
+	feedIotaLive  = "iota-live"
 )
 
 // feedType is one wire of one node software.
@@ -44,6 +45,7 @@ func init() { // refers to itself through openURL
 		feedIotaREST:  {rebased.Era, false, "http://127.0.0.1:9000", openIotaREST},
 		feedIotaDir:   {rebased.Era, true, "/var/lib/iota/ingestion", func(_ context.Context, f feedConfig) (*source, error) { return openCheckpoints(f.URL) }},
 		feedIotaStore: {rebased.Era, true, "https://checkpoints.example.org/ingestion/historical", openIotaStore},
+		feedIotaLive:  {rebased.Era, false, "https://checkpoints.example.org/ingestion/live", openIotaLive},
 	}
 }
 
@@ -92,6 +94,14 @@ func openIotaREST(_ context.Context, f feedConfig) (*source, error) {
 		return nil, usagef("write it like "+feedTypes[feedIotaREST].example, "--from: %w", err)
 	}
 	return &source{Source: node, name: node.Name(), era: rebased.Era, close: node.Close, trust: noSnapshots(node.Trust)}, nil
+}
+
+func openIotaLive(_ context.Context, f feedConfig) (*source, error) {
+	store, err := iotanode.NewLive(f.iota())
+	if err != nil {
+		return nil, usagef("write it like "+feedTypes[feedIotaLive].example, "--from: %w", err)
+	}
+	return &source{Source: store, name: store.Name(), era: rebased.Era, close: store.Close}, nil
 }
 
 func openIotaStore(ctx context.Context, f feedConfig) (*source, error) {

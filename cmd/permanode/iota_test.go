@@ -38,7 +38,7 @@ func serveIota(ts *testscript.TestScript, neg bool, args []string) {
 			rpc.ServeHTTP(w, r)
 		})
 	case "live":
-		h = node.Live()
+		h = http.StripPrefix("/live", node.Live())
 	case "store":
 		half := (chain.First() + chain.Last()) / 2
 		store, err := iotareplay.StoreOf(chain, []iotareplay.Batch{{First: chain.First(), Last: half, Packed: true}, {First: half + 1, Last: chain.Last()}}, nil)

@@ -94,6 +94,9 @@ func openURL(ctx context.Context, name string, era ledger.Era) (*source, error) 
 	if era == stardust.Era {
 		return feedTypes[feedHornet2].open(ctx, feedConfig{URL: name})
 	}
+	if strings.HasPrefix(name, "http") && strings.HasSuffix(strings.TrimSuffix(name, "/"), "/live") {
+		return feedTypes[feedIotaLive].open(ctx, feedConfig{URL: name})
+	}
 	if strings.HasPrefix(name, "http") {
 		s, err := feedTypes[feedIotaStore].open(ctx, feedConfig{URL: name})
 		if err == nil || errors.Is(err, iotanode.ErrManifest) {
