@@ -113,10 +113,11 @@ func TestFacts(t *testing.T) {
 func TestPayloads(t *testing.T) {
 	big := "p" + strings.Repeat("\xff", 300)
 	var call Programmable
-	for _, pure := range [][]byte{bcs.AppendString(nil, big), bcs.AppendString([]byte{1}, big), []byte(big)} {
+	last := bcs.AppendString([]byte{7}, big) // no option: the first byte belongs to it
+	for _, pure := range [][]byte{bcs.AppendString(nil, big), bcs.AppendString([]byte{1}, big), []byte(big), last} {
 		call.Inputs = append(call.Inputs, CallArg{Pure: pure})
 	}
-	if got := factsText(t, factsRecord(t, call, nil))["payloads"]; got != `301:"p\xff" 301:"p\xff" 301:"p\xff"` {
+	if got := factsText(t, factsRecord(t, call, nil))["payloads"]; got != `301:"p\xff" 301:"p\xff" 301:"p\xff" 304:"\a\xad"` {
 		t.Errorf("payloads %s", got)
 	}
 }

@@ -234,7 +234,10 @@ func TestPosts(t *testing.T) {
 	genesis.kind, genesis.tx = 1+uint8(TagGenesis), &SenderSigned{Data: TransactionData{Kind: &Genesis{}}}
 	prologue := made([]ObjectChange{{ID: ObjectID{31: 6}, In: gone, Out: out(alice)}})
 	prologue.kind = 1 + uint8(TagPrologue)
-	held := ledgerOf(map[ObjectID]coin{addr(10): {owner: alice, balance: 100}})
+	handed := made([]ObjectChange{{ID: addr(10), In: in(alice), Out: out(bob)}})
+	tok := tagOf(t, "0xab::tok::TOK").String()
+	token := made([]ObjectChange{{ID: addr(11), In: in(alice), Op: OpDeleted}})
+	held := ledgerOf(map[ObjectID]coin{addr(10): {owner: alice, balance: 100}, addr(11): {owner: alice, asset: tok, balance: 7}})
 	for _, c := range []struct {
 		name string
 		d    *decoded
@@ -253,6 +256,8 @@ func TestPosts(t *testing.T) {
 				"12:0x~00ab::a::A<u8, 0x~0002::b::B>:m 12:0x~107a::basic_output::BasicOutput<0x~0002::iota::IOTA>:m 13:0x~00ab::a::E:m",
 		},
 		{"calls and payloads", call, nil, fmt.Sprintf("5:1:sSp 9:%x:m 14:0x~0001::m::f:m", sum[:2])},
+		{"an object handed on", handed, nil, "5:1:< 5:2:> 8:10:m"},
+		{"a token spent", token, held, "5:1:< 8:11:< 11:1 0x~00ab::tok::TOK:<:-7"},
 		{"genesis", genesis, held, "5:2:> 8:10:>"},
 		{"prologue", prologue, held, ""},
 	} {
@@ -263,6 +268,27 @@ func TestPosts(t *testing.T) {
 		}
 		if posts[0].Key != (ledger.Key{Kind: ledger.KeyRecord, Val: r.ID.Key()}) {
 			t.Errorf("%s: the record's own id is not posted", c.name)
+		}
+	}
+}
+
+// TestSystem: which kinds are kept by their id alone, and which objects change too often to be kept (spec 9, 16).
+func TestSystem(t *testing.T) {
+	for kind, want := range []bool{false, false, false, true, true, false, true, false} {
+		if got := quietKind(uint8(kind)); got != want {
+			t.Errorf("kind %d (%s) is quiet: %v", kind, (Codec{}).KindName(uint8(kind)), got)
+		}
+	}
+	for text, want := range map[string]bool{
+		"0x5": true, "0x6": true, "0x7": true, "0x8": true, "0x403": true,
+		"0x0": false, "0x2": false, "0x9": false, "0x107a": false, "0x10005": false, "0x5000000000000000000000000000000000000000000000000000000000000005": false,
+	} {
+		id, err := ParseAddress(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := isSystemObject(id); got != want {
+			t.Errorf("%s is a system object: %v", text, got)
 		}
 	}
 }
