@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	bls "github.com/consensys/gnark-crypto/ecc/bls12-381"
+
 	"permanode/ledger"
 	"permanode/ledger/ledgertest"
 )
@@ -91,6 +93,37 @@ func TestCertificateVector(t *testing.T) {
 			}
 			t.Errorf("%v, want one of %v: %s", err, want, v.Expect)
 		})
+	}
+}
+
+// TestQuorum: the least power that certifies, and one less.
+func TestQuorum(t *testing.T) {
+	_, _, generator, _ := bls.Generators()
+	for _, c := range []struct {
+		powers  []uint64
+		signers []int
+		code    string
+	}{
+		{[]uint64{3333, 3333, 3334}, []int{0, 2}, ""},
+		{[]uint64{3333, 3333, 3334}, []int{0, 1}, "unit.threshold"},
+		{[]uint64{1, 1, 1}, []int{1}, ""},
+		{[]uint64{1, 1, 1, 1}, []int{1, 2}, "unit.threshold"},
+		{[]uint64{1, 1, 1, 1}, []int{1, 2, 3}, ""},
+		{[]uint64{0, 5}, []int{0}, "unit.threshold"},
+		{[]uint64{5}, nil, "unit.signers"},
+	} {
+		committee := &Committee{Members: make([]Validator, len(c.powers))}
+		var total uint64
+		for i, p := range c.powers {
+			committee.Members[i].Power = p
+			total += p
+		}
+		committee.Quorum = quorum(total)
+		_, err := committee.form(&Certified{Certificate: Certificate{Signature: generator.Bytes(), Signers: AppendSigners(nil, c.signers)}})
+		var broken *CertificateError
+		if errors.As(err, &broken); (err == nil) != (c.code == "") || err != nil && broken.Code != c.code {
+			t.Errorf("signers %v of %v: %v, want %q", c.signers, c.powers, err, c.code)
+		}
 	}
 }
 
