@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"net/http"
 	"strconv"
 
@@ -80,9 +81,13 @@ func certifiedOf(head []byte) (*rebased.Certified, error) {
 // system state in checkpoint 0. Where checkpoint 0 is there, the committee must have certified it. lines say what
 // must be compared by hand, and what was checked.
 func (d *Dir) Trust(ctx context.Context) (raw []byte, lines []string, err error) {
-	spec, err := readCommittee(d.path)
+	folder := d.path
+	if d.only != nil {
+		folder = filepath.Dir(d.path)
+	}
+	spec, err := readCommittee(folder)
 	named := err == nil
-	if err != nil && d.only == nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, fmt.Errorf("%s: %w", d.name, err)
 	}
 	genesis, err := d.read(ctx, 0)
