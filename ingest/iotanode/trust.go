@@ -8,8 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"net/http"
+	"path/filepath"
 	"strconv"
 
 	"permanode/ingest"
