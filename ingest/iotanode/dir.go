@@ -272,8 +272,11 @@ func readFile(path string, limit int64) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
+// errTooLarge says that something is larger than the bound for its kind.
+var errTooLarge = errors.New("too large")
+
 func tooLarge(size, limit int64) error {
-	return fmt.Errorf("it has %d bytes or more, at most %d are taken; give more memory if that is honest", size, limit)
+	return fmt.Errorf("%w: it has %d bytes or more, at most %d are taken; give more memory if that is honest", errTooLarge, size, limit)
 }
 
 // readCommittee reads the committee file in dir.

@@ -97,9 +97,10 @@ func publicName(u *url.URL) string { return u.Scheme + "://" + u.Host + u.Path }
 
 func (w *web) close() { w.client.CloseIdleConnections() }
 
-// ask sends a request and returns the answer if it is 200. 404 is [ingest.ErrUnknown], 410 [ingest.ErrPruned];
-// anything else is a transport error. The caller closes the body.
-func (w *web) ask(ctx context.Context, method, path, accept string, body []byte) (*http.Response, error) {
+// ask sends a request and returns the answer if it is 200, or 206 where only the bytes behind offset from are asked
+// for. 404 is [ingest.ErrUnknown], 410 [ingest.ErrPruned]; anything else is a transport error. The caller closes the
+// body.
+func (w *web) ask(ctx context.Context, method, path, accept string, body []byte, from int64) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, w.base.String()+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, bare(err)
@@ -110,6 +111,9 @@ func (w *web) ask(ctx context.Context, method, path, accept string, body []byte)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	if from > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
+	}
 	resp, err := w.client.Do(req)
 	if err != nil {
 		return nil, bare(err)
@@ -117,10 +121,12 @@ func (w *web) ask(ctx context.Context, method, path, accept string, body []byte)
 	if w.headers != nil {
 		w.headers(resp.Header)
 	}
+	good := resp.StatusCode == http.StatusOK || from > 0 && resp.StatusCode == http.StatusPartialContent &&
+		strings.HasPrefix(resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", from))
 	switch {
-	case resp.StatusCode == http.StatusOK && resp.Header.Get("Content-Encoding") == "":
+	case good && resp.Header.Get("Content-Encoding") == "":
 		return resp, nil
-	case resp.StatusCode == http.StatusOK:
+	case good:
 		err = errors.New("the answer is packed although that was not asked for")
 	case resp.StatusCode == http.StatusNotFound || resp.StatusCode == w.noKey:
 		err = ingest.ErrUnknown
@@ -151,7 +157,7 @@ func (w *web) call(ctx context.Context, method, path, accept string, question []
 	defer func() { <-w.slots }()
 	ctx, alive := w.watch(ctx)
 	defer alive.stop()
-	resp, err := w.ask(ctx, method, path, accept, question)
+	resp, err := w.ask(ctx, method, path, accept, question, 0)
 	if err != nil {
 		return nil, alive.explain(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -267,32 +266,6 @@ func (s *Store) fetch(ctx context.Context, f File) (_ *os.File, err error) {
 		return nil, errors.Join(err, to.Close())
 	}
 	return to, nil
-}
-
-// save writes the body of an answer of any duration to a file, as long as it goes on.
-func (w *web) save(ctx context.Context, path string, to io.Writer, limit int64) error {
-	if err := take(ctx, w.slots); err != nil {
-		return err
-	}
-	defer func() { <-w.slots }()
-	ctx, alive := w.watch(ctx)
-	defer alive.stop()
-	resp, err := w.ask(ctx, http.MethodGet, path, "", nil)
-	if err != nil {
-		return alive.explain(err)
-	}
-	defer resp.Body.Close()
-	if resp.ContentLength > limit {
-		return tooLarge(resp.ContentLength, limit)
-	}
-	n, err := copyContext(ctx, to, io.LimitReader(alive.reader(resp.Body), limit+1))
-	if err != nil {
-		return fmt.Errorf("it ends after %d bytes: %w", n, alive.explain(err))
-	}
-	if n > limit {
-		return tooLarge(n, limit)
-	}
-	return nil
 }
 
 // A Copy is a source of those checkpoints in one file of a store of which another file has a different copy: which

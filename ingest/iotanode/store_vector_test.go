@@ -6,10 +6,12 @@ import (
 	"crypto/sha3"
 	"encoding/binary"
 	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -135,6 +137,85 @@ func TestDamagedFileVector(t *testing.T) {
 		if _, _, err := copies[1].Cone(ctx, 3); !errors.Is(err, ingest.ErrUnknown) {
 			t.Errorf("%s: the good file as a copy: %v", name, err)
 		}
+	}
+}
+
+// cutting breaks each answer for a file after some of its bytes.
+type cutting struct {
+	http.Handler
+	after int
+	asked atomic.Int64
+}
+
+func (c *cutting) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !strings.HasSuffix(r.URL.Path, ".chk") {
+		c.Handler.ServeHTTP(w, r)
+		return
+	}
+	c.asked.Add(1)
+	c.Handler.ServeHTTP(&cutWriter{w, c.after}, r)
+}
+
+type cutWriter struct {
+	http.ResponseWriter
+	left int
+}
+
+func (w *cutWriter) Write(p []byte) (int, error) {
+	if len(p) > w.left {
+		_, _ = w.ResponseWriter.Write(p[:w.left])
+		_ = http.NewResponseController(w.ResponseWriter).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	w.left -= len(p)
+	return w.ResponseWriter.Write(p)
+}
+
+// A file whose transfer is cut is loaded on from there, as long as each piece brings something.
+func TestCutTransferVector(t *testing.T) {
+	chain := miniChain(t)
+	padded := func(_ string, seq uint64, chk []byte) []byte {
+		if seq == 13 {
+			return make([]byte, 300<<10)
+		}
+		return chk
+	}
+	files := storeOf(t, chain, padded, iotareplay.Batch{First: 0, Last: chain.Last()})
+	size := len(files["0.chk"])
+	noRanges := func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			r.Header.Del("Range")
+			h.ServeHTTP(w, r)
+		})
+	}
+	for name, c := range map[string]struct {
+		h    http.Handler
+		cut  int
+		want int64
+		ok   bool
+	}{
+		"in pieces":            {files, size/3 + 1, 3, true},
+		"pieces too small":     {files, 1000, 1, false},
+		"too many pieces":      {files, leastPerTimeout, saveTries, size <= saveTries*leastPerTimeout},
+		"a server that cannot": {noRanges(files), size - 10, 2, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cut := &cutting{Handler: c.h, after: c.cut}
+			s, err := OpenStore(context.Background(), Config{Address: serve(t, cut)})
+			closing(t, s, err)
+			_, _, err = s.Cone(context.Background(), 0)
+			if c.ok {
+				if err != nil {
+					t.Fatal(err)
+				}
+				wantCone(t, s, chain, 0)
+			} else if err == nil || errors.Is(err, ingest.ErrUnknown) {
+				t.Errorf("%v", err)
+			}
+			if got := cut.asked.Load(); got > c.want || c.ok && got < 2 {
+				t.Errorf("asked %d times", got)
+			}
+		})
 	}
 }
 
