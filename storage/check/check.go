@@ -168,6 +168,7 @@ type netCheck struct {
 	trust ledger.Trust
 	cov   storage.Coverage
 	total uint64 // units in coverage
+	begun uint64 // first unit that a repair may have left behind; beyond all units if there is none
 }
 
 // open reads what the check of a network needs. Errors of its trust file wrap ledger.ErrTrust.
@@ -186,6 +187,9 @@ func (c *checker) open(ctx context.Context, n ledger.Network) (*netCheck, error)
 	}
 	set := k.cov.Set()
 	k.total = set.Len()
+	if k.begun, err = k.repairBegun(ctx); err != nil {
+		return nil, err
+	}
 	return k, nil
 }
 

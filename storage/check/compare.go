@@ -39,6 +39,41 @@ func readsMore(stored, proven *ledger.Cone) bool {
 	return false
 }
 
+// gains reports whether stored lacks nothing but moves, or values of postings, that its records have by what a repair
+// brought to light before them.
+func gains(stored, proven *ledger.Cone) bool {
+	more := false
+	for i := range proven.Records {
+		s, p := &stored.Records[i], proven.Records[i]
+		if recordDiffers(s, &p) == "" {
+			continue
+		}
+		more = true
+		moves, posts := p.Moves, p.Posts
+		p.Moves, p.Posts = s.Moves, s.Posts
+		if recordDiffers(s, &p) != "" || !within(s.Moves, moves, sameMove) || !within(s.Posts, posts, samePlace) {
+			return false
+		}
+	}
+	return more
+}
+
+// within reports whether all of part are in whole.
+func within[T any](part, whole []T, same func(x, y T) bool) bool {
+	for _, x := range part {
+		if !slices.ContainsFunc(whole, func(y T) bool { return same(x, y) }) {
+			return false
+		}
+	}
+	return true
+}
+
+func sameMove(x, y ledger.Move) bool {
+	return x.Owner == y.Owner && x.Asset == y.Asset && x.Output == y.Output && x.Amount.Equal(y.Amount)
+}
+
+func samePlace(x, y ledger.Posting) bool { return x.Key == y.Key && x.Role == y.Role }
+
 // sameUnit compares what the row states: header and auth are where it came from.
 func sameUnit(a, b ledger.Unit) bool {
 	return a.Seq == b.Seq && a.ID == b.ID && a.Prev == b.Prev && a.TimeMs == b.TimeMs && a.AttestedBy == b.AttestedBy && bytes.Equal(a.Header, b.Header) && bytes.Equal(a.Auth, b.Auth) &&
@@ -62,9 +97,7 @@ func recordDiffers(a, b *ledger.Record) string {
 }
 
 func sameMoves(a, b []ledger.Move) bool {
-	return slices.EqualFunc(a, b, func(x, y ledger.Move) bool {
-		return x.Owner == y.Owner && x.Asset == y.Asset && x.Output == y.Output && x.Amount.Equal(y.Amount)
-	})
+	return slices.EqualFunc(a, b, sameMove)
 }
 
 func samePosts(a, b []ledger.Posting) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"permanode/ledger"
 	"permanode/storage"
@@ -18,8 +19,9 @@ type Repairs struct {
 
 // Repair proves again, from their stored bytes, the units with records that were stored without being read whole,
 // and stores what this version reads. From the first such unit on it proves all, since what later records move may
-// depend on it. writer returns the writer of a network; Repair closes it. A unit whose bytes do not prove it ends
-// it with an error: that is damage, which Run lists.
+// depend on it. A note says where it began, so that what an interrupted one has left behind is no damage to Run, and
+// the next Repair ends it. writer returns the writer of a network; Repair closes it. A unit whose bytes do not prove it
+// ends it with an error: that is damage, which Run lists.
 func Repair(ctx context.Context, o Options, writer func(context.Context, ledger.Network) (storage.Writer, error)) (done Repairs, err error) {
 	c := &checker{o: o, found: func(Finding) {}}
 	nets, err := o.Store.Networks(ctx)
@@ -37,21 +39,23 @@ func Repair(ctx context.Context, o Options, writer func(context.Context, ledger.
 	return done, nil
 }
 
+// codeBegun marks the note that a repair leaves at the first unit that it looks at.
+const codeBegun = "repair.begun"
+
 func (c *checker) repair(ctx context.Context, n ledger.Network, writer func(context.Context, ledger.Network) (storage.Writer, error), done *Repairs) (err error) {
 	k, err := c.open(ctx, n)
 	if err != nil {
 		return err
 	}
-	var first uint64
-	any := false
+	first := k.begun
 	err = k.eachCone(ctx, func(cone *ledger.Cone) {
 		for i := range cone.Records {
-			if cone.Records[i].Undecoded && !any {
-				first, any = cone.Unit.Seq, true
+			if cone.Records[i].Undecoded {
+				first = min(first, cone.Unit.Seq)
 			}
 		}
 	})
-	if err != nil || !any {
+	if err != nil || first > ledger.MaxSeq {
 		return err
 	}
 	w, err := writer(ctx, n)
@@ -59,6 +63,15 @@ func (c *checker) repair(ctx context.Context, n ledger.Network, writer func(cont
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
+	if first < k.begun {
+		err := w.Note(ctx, storage.Note{
+			Net: n.ID, Kind: storage.NoteUndecoded, Seq: first, To: first, Source: n.Name, Code: codeBegun,
+			Text: "records from here on were read again by a later version", TimeMs: time.Now().UnixMilli(),
+		})
+		if err != nil {
+			return err
+		}
+	}
 	for _, s := range k.cov.Spans {
 		if s.Empty() || s.Hi < first {
 			continue
@@ -68,6 +81,23 @@ func (c *checker) repair(ctx context.Context, n ledger.Network, writer func(cont
 		}
 	}
 	return nil
+}
+
+// repairBegun returns the first unit at which a repair ever began.
+func (k *netCheck) repairBegun(ctx context.Context) (uint64, error) {
+	first := uint64(ledger.MaxSeq) + 1
+	for n, err := range k.o.Store.Notes(ctx, k.n.ID) {
+		if errors.Is(err, storage.ErrCorrupt) {
+			return first, nil // found when all notes are read
+		}
+		if err != nil {
+			return first, err
+		}
+		if n.Code == codeBegun {
+			first = min(first, n.Seq)
+		}
+	}
+	return first, nil
 }
 
 func (k *netCheck) repairSpan(ctx context.Context, s storage.Span, lo uint64, w storage.Writer, done *Repairs) error {

@@ -310,13 +310,16 @@ func (w *window) cone(ctx context.Context, stored *ledger.Cone, g *group) error 
 		w.forget() // what this unit changed is not known
 	default:
 		w.proven++
-		w.remember(proven.Changes)
+		better := readsMore(stored, proven) || seq >= w.begun && gains(stored, proven)
+		if !better { // units behind were proven over the rows as they are: what this one adds to them Repair brings
+			w.remember(proven.Changes)
+		}
 		if w.onProven != nil {
 			if err := w.onProven(stored, proven); err != nil {
 				return err
 			}
 		}
-		if readsMore(stored, proven) {
+		if better {
 			w.better++
 			proven = stored
 			break
