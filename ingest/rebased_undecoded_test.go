@@ -1,0 +1,68 @@
+package ingest_test
+
+import (
+	"strings"
+	"testing"
+
+	"permanode/ledger/rebased/rebasedtest"
+	"permanode/storage"
+)
+
+// Records of forms that nobody knows yet, in checkpoint files, where they are found by their digests, and from sources
+// that frame them: coverage goes on, the records are marked, each unit with one is noted, and the archive proves again.
+func TestRebasedUndecoded(t *testing.T) {
+	const units, every = 72, 3
+	c := newChain(t, rebasedtest.Options{Seed: 11, Transactions: 2, Epoch: 20, Unknown: every}, units)
+	framed := newFiles(t, "framed", c.net.Trust())
+	opaque, held := 0, 0
+	for _, made := range c.made {
+		framed.heads, framed.raws = append(framed.heads, made.Head()), append(framed.raws, made.Raws())
+		for i := range made.Records {
+			if made.Records[i].Opaque {
+				opaque++
+			}
+		}
+	}
+	framed.tip = units - 1
+	for name, f := range map[string]*files{"files": c.files, "framed": framed} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, f.trust)
+			if err := r.collector(r.config(f.node("node"))).CatchUp(testContext(t)); err != nil {
+				t.Fatal(err)
+			}
+			r.checkFiles(f, 0, units-1, f.attested(0, units-1))
+			r.checkMade(c, 0, units-1)
+			noted := map[uint64]bool{}
+			for _, n := range r.notes(storage.NoteUndecoded) {
+				noted[n.Seq] = true
+				if n.Code != "record.undecoded" || !strings.Contains(n.Text, "1 of its") {
+					t.Errorf("note %+v", n)
+				}
+			}
+			for _, cone := range r.stored(0, units-1) {
+				marked := 0
+				for i := range cone.Records {
+					rec := &cone.Records[i]
+					if !rec.Undecoded {
+						continue
+					}
+					marked++
+					facts, err := r.codec.Facts(rec, f.trust)
+					if err != nil || facts.Undecoded == "" {
+						t.Errorf("record %s: no reason why it could not be read (%v)", rec.Ord, err)
+					}
+				}
+				held += marked
+				if noted[cone.Unit.Seq] != (marked > 0) {
+					t.Errorf("unit %d has %d such records, noted %v", cone.Unit.Seq, marked, noted[cone.Unit.Seq])
+				}
+			}
+			if report := r.checkFull(); report.Undecoded != uint64(opaque) || report.Better != 0 || report.Proven != units {
+				t.Errorf("check %+v, want %d undecoded records", report, opaque)
+			}
+		})
+	}
+	if held != 2*opaque || opaque < units/every-1 {
+		t.Errorf("%d records are marked, %d were made", held, 2*opaque)
+	}
+}
