@@ -41,7 +41,7 @@ func factsOf(d *decoded) ledger.Facts {
 		w.effects(d.effects)
 	}
 	for i := range d.outputs {
-		if o := &d.outputs[i]; o.object != nil && !isSystemObject(o.id) {
+		if o := &d.outputs[i]; o.object != nil {
 			w.object(o.object)
 		}
 	}

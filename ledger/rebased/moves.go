@@ -64,7 +64,7 @@ func movesOf(d *decoded, coins coinView) (out []ledger.Move) {
 			after, has = coinOf(o)
 		}
 		gain, loss := ledger.Coins(after.balance), ledger.Coins(before.balance).Neg()
-		if had && has && before.owner == after.owner && before.asset == after.asset {
+		if had && has && before.owner == after.owner {
 			gain, loss = gain.Add(loss), ledger.Amount{}
 		}
 		out = appendMove(out, c.ID, before, loss)

@@ -71,7 +71,7 @@ func recordPosts(r *ledger.Record, d *decoded, coins coinView) ([]ledger.Posting
 		p.mention(ledger.KeyEvent, d.events[i].Type.String())
 	}
 	for i := range d.outputs {
-		if o := &d.outputs[i]; o.object != nil && !isSystemObject(o.id) {
+		if o := &d.outputs[i]; o.object != nil {
 			p.object(o.object)
 		}
 	}

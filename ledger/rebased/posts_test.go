@@ -218,7 +218,6 @@ func TestPosts(t *testing.T) {
 	things := made(nil,
 		object("0xab::a::A<u8,0x2::b::B>", addr(20), nil),
 		object("0xab::a::A<u8, 0x02::b::B>", addr(21), nil),
-		object("0xab::sys::Clock", ObjectID{31: 6}, nil),
 		object("0x107a::basic_output::BasicOutput<0x2::iota::IOTA>", addr(22), basicOutputValue("INVOICE")[32:]),
 		coinObject(t, MoveCoin, "0xab::tok::TOK", addr(23), owned(bob), 5))
 	things.events = []Event{{Type: *structOf(t, "0xab::a::E")}}
