@@ -30,6 +30,9 @@ func (h *head) links(r *Rules, before *Summary, beforeID ledger.ID) error {
 	if s.Seq == 0 && h.unit.ID.String() != hex.EncodeToString(r.genesis[:]) {
 		return forged("unit.genesis", "its digest is %s, the network's is %s", Digest(h.unit.ID.Bytes()), r.genesis)
 	}
+	if before == nil && s.Seq == 1 && h.unit.Prev.String() != hex.EncodeToString(r.genesis[:]) {
+		return forged("unit.genesis", "it follows checkpoint 0 with the digest %s, the network's is %s", Digest(h.unit.Prev.Bytes()), r.genesis)
+	}
 	var total uint64
 	if before != nil {
 		if h.unit.Prev != beforeID {
@@ -124,7 +127,7 @@ func rulesOf(t *ledger.Trust) (*Rules, error) {
 //
 //	unit.seq        its number does not follow the unit before
 //	unit.list       the contents are not those that the summary names
-//	unit.genesis    checkpoint 0 is not the network's
+//	unit.genesis    checkpoint 0, or the one that checkpoint 1 names, is not the network's
 //	unit.prev       another predecessor than the unit before
 //	unit.time       a time that falls
 //	unit.epoch      an epoch that does not follow, or a certificate of another one
