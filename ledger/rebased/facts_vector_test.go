@@ -2,6 +2,7 @@ package rebased
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -81,7 +82,7 @@ func readJSON[T any](t testing.TB, name string) (v T) {
 	return v
 }
 
-// vectorNetworks reads every checkpoint folder that has an index, from checkpoint 0 on, as a held ledger.
+// vectorNetworks seals every checkpoint folder that has an index, from checkpoint 0 on, as a held ledger.
 func vectorNetworks(t testing.TB) (all []*networkIndex) {
 	t.Helper()
 	for _, name := range ledgertest.Paths(t, "rebased/checkpoints/*/index.json") {
@@ -91,13 +92,13 @@ func vectorNetworks(t testing.TB) (all []*networkIndex) {
 		for _, tx := range n.Transactions {
 			byDigest[tx.Digest] = tx
 		}
-		coins := map[string]coin{}
+		l := openLedger(t, filepath.Join(n.dir, "committee_epoch0.json"))
 		for _, c := range n.Checkpoints {
 			chk, err := os.ReadFile(filepath.Join(n.dir, c.Seq.String()+".chk"))
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, s := range sealCheckpoint(t, chk, coins) {
+			for _, s := range l.seal(t, chk) {
 				s.index = byDigest[Codec{}.FormatID(s.rec.ID)]
 				n.records = append(n.records, s)
 			}
@@ -107,36 +108,80 @@ func vectorNetworks(t testing.TB) (all []*networkIndex) {
 	return all
 }
 
-// sealCheckpoint draws postings, moves and facts of a checkpoint's records; coins are the versions written so far.
-func sealCheckpoint(t testing.TB, chk []byte, coins map[string]coin) (out []*sealed) {
+// heldLedger is a span that holds the ledger, in memory.
+type heldLedger struct {
+	at    ledger.Start
+	state map[string][]byte
+}
+
+func openLedger(t testing.TB, committee string) *heldLedger {
+	t.Helper()
+	raw, err := os.ReadFile(committee)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, err := ParseCommitteeFile(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if raw, err = NewTrust(spec); err != nil {
+		t.Fatal(err)
+	}
+	trust, err := Codec{}.ParseTrust(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &heldLedger{state: map[string][]byte{}}
+	l.at = ledger.Start{Trust: trust, Held: true, State: func(_ context.Context, keys [][]byte) ([][]byte, error) {
+		var vals [][]byte
+		for _, k := range keys {
+			vals = append(vals, l.state[string(k)])
+		}
+		return vals, nil
+	}}
+	return l
+}
+
+// coin is the coinView of all that was sealed.
+func (l *heldLedger) coin(id ObjectID, version uint64) (coin, bool) {
+	return decodeCoin(l.state[string(coinKey(id, version))])
+}
+
+// seal proves a checkpoint, keeps what it changed, and reads its records again as they would be stored.
+func (l *heldLedger) seal(t testing.TB, chk []byte) (out []*sealed) {
 	t.Helper()
 	head, raws, err := SplitCheckpoint(chk)
 	if err != nil {
 		t.Fatal(err)
 	}
+	asm, err := Codec{}.Begin(context.Background(), head, l.at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := asm.Put(Codec{}.Identify(raws)...); err != nil {
+		t.Fatal(err)
+	}
+	p := Codec{}.Prepare(asm.Members())
+	view := ledger.View{}
+	for _, k := range asm.StateKeys(p) {
+		view[string(k)] = l.state[string(k)]
+	}
+	cone, err := asm.Seal(p, view, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cone.Changes {
+		l.state[string(c.Key)] = c.Val
+	}
+	l.at.Prev = &cone.Unit
 	certified, _, _, err := ParseHead(head)
 	if err != nil {
 		t.Fatal(err)
 	}
-	view := func(id ObjectID, version uint64) (coin, bool) {
-		c, ok := coins[string(coinKey(id, version))]
-		return c, ok
-	}
-	for _, p := range (Codec{}).Prepare(Codec{}.Identify(raws)) {
-		if p.Err != nil {
-			t.Fatal(p.Err)
-		}
-		s := &sealed{seq: certified.Summary.Seq, timeMs: certified.Summary.TimeMs, epoch: certified.Summary.Epoch, view: view}
-		s.rec = ledger.Record{ID: p.ID, Parts: p.Data.(*prepared).stored}
+	for _, rec := range cone.Records {
+		s := &sealed{seq: cone.Unit.Seq, timeMs: certified.Summary.TimeMs, epoch: certified.Summary.Epoch, rec: rec, view: l.coin}
 		if s.d, err = decodeParts(&s.rec); err != nil {
 			t.Fatal(err)
-		}
-		s.rec.Kind = s.d.kind
-		s.rec.Posts, s.rec.Moves = recordPosts(&s.rec, s.d, view)
-		for _, o := range s.d.outputs {
-			if c, ok := coinOf(o.object); ok {
-				coins[string(coinKey(o.id, o.object.Version()))] = c
-			}
 		}
 		if s.facts, err = (Codec{}).Facts(&s.rec, ledger.Trust{}); err != nil {
 			t.Fatal(err)
@@ -242,6 +287,12 @@ func compareIndex(t *testing.T, s *sealed) {
 		same(t, s, "addresses", s.facts.Addresses, append([]string{x.Sender, x.GasOwner}, x.Recipients...))
 	} else {
 		same(t, s, "addresses", s.facts.Addresses, x.Recipients)
+	}
+	if posts, moves := recordPosts(&s.rec, s.d, s.view); !reflect.DeepEqual(posts, s.rec.Posts) || !reflect.DeepEqual(moves, s.rec.Moves) {
+		t.Errorf("%s: the stored bytes give other postings or moves than those that were sealed", x.Digest)
+	}
+	if want := map[string]ledger.State{"success": ledger.ExecutedSuccess, "failure": ledger.ExecutedFailure}[x.Status]; s.rec.State != want {
+		t.Errorf("%s is %s, want %s", x.Digest, s.rec.State, want)
 	}
 	if failed := len(s.facets("status")) > 0; failed != (x.Status == "failure") {
 		t.Errorf("%s failed: %v, want %s", x.Digest, failed, x.Status)
