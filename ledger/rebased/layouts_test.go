@@ -74,7 +74,9 @@ func basicOutputValue(tag any) []byte {
 // TestLayouts: known layouts field by field, and a scan of whatever is not exactly one.
 func TestLayouts(t *testing.T) {
 	notarization := []fieldText{
-		{"state.data", "hello"}, {"state.metadata", "application/json"}, {"immutable_metadata.description", "Annual statement"},
+		{"state.data", "hello"},
+		{"state.metadata", "application/json"},
+		{"immutable_metadata.description", "Annual statement"},
 		{"updatable_metadata", "https://example.test"},
 	}
 	scanned := []fieldText{{"scan", "application/json"}, {"scan", "Annual statement"}, {"scan", "https://example.test"}}
@@ -94,7 +96,9 @@ func TestLayouts(t *testing.T) {
 		{"notarization of another package", "0x41::notarization::Notarization<vector<u8>>", notarizationValue("hello"), notarization, nil},
 		{
 			"notarization without options", pkg + "::notarization::Notarization<vector<u8>>",
-			moveValue(Address{1}, "hi", optNone, uint64(1), optNone, optNone, optNone, uint64(2), uint64(3), moveRaw("\x00")), []fieldText{{"state.data", "hi"}}, nil,
+			moveValue(Address{1}, "hi", optNone, uint64(1), optNone, optNone, optNone, uint64(2), uint64(3), moveRaw("\x00")),
+			[]fieldText{{"state.data", "hi"}},
+			nil,
 		},
 		{"notarization of another type", pkg + "::notarization::Notarization<u64>", notarizationValue("hello"), scanned, nil},
 		{"notarization with a byte left", pkg + "::notarization::Notarization<vector<u8>>", append(notarizationValue("hello"), 0), scanned, nil},
@@ -106,11 +110,14 @@ func TestLayouts(t *testing.T) {
 		{"record of bytes", recordNode + "vector<u8>>>>", recordValue("on"), record, energy},
 		{
 			"record of another type", recordNode + "u8>>>", recordValue(uint8(7)),
-			[]fieldText{{"scan", "unit=kWh"}, {"scan", "energy"}}, nil,
+			[]fieldText{{"scan", "unit=kWh"}, {"scan", "energy"}},
+			nil,
 		},
 		{
 			"node with another key", "0x2::dynamic_field::Field<u64, 0x2::linked_table::Node<u32, 0x960d::record::Record<vector<u8>>>>",
-			recordValue("on"), []fieldText{{"scan", "unit=kWh"}, {"scan", "energy"}}, nil,
+			recordValue("on"),
+			[]fieldText{{"scan", "unit=kWh"}, {"scan", "energy"}},
+			nil,
 		},
 		{
 			"basic output", "0x107a::basic_output::BasicOutput<0x2::iota::IOTA>", basicOutputValue("INVOICE"),
@@ -129,17 +136,20 @@ func TestLayouts(t *testing.T) {
 		},
 		{
 			"basic output of another package", "0x107b::basic_output::BasicOutput<0x2::iota::IOTA>", basicOutputValue("INVOICE"),
-			[]fieldText{{"scan", "Rechnung"}, {"scan", "INVOICE"}}, nil,
+			[]fieldText{{"scan", "Rechnung"}, {"scan", "INVOICE"}},
+			nil,
 		},
 		{
 			"alias", "0x107a::alias::Alias",
 			moveValue(Address{1}, Address{2}, uint32(3), optSome, "state", optSome, Address{4}, optSome, "meta", optSome, Address{5}, optSome, "fixed"),
-			[]fieldText{{"state_metadata", "state"}, {"metadata", "meta"}, {"immutable_metadata", "fixed"}}, nil,
+			[]fieldText{{"state_metadata", "state"}, {"metadata", "meta"}, {"immutable_metadata", "fixed"}},
+			nil,
 		},
 		{
 			"lock of a vested reward", "0x2::timelock::TimeLock<0x2::balance::Balance<0x2::iota::IOTA>>",
 			moveValue(Address{1}, uint64(1), uint64(2), optSome, "a::stardust_upgrade_label"),
-			[]fieldText{{"scan", "a::stardust_upgrade_label"}}, nil,
+			[]fieldText{{"scan", "a::stardust_upgrade_label"}},
+			nil,
 		},
 		{"the id is no text", "0x41::a::A", []byte("\x1fabcdefghijklmnopqrstuvwxyz01234"), nil, nil},
 		{"shorter than an id", "0x41::a::A", []byte("\x06abcdef"), nil, nil},

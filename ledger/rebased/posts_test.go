@@ -224,7 +224,10 @@ func TestPosts(t *testing.T) {
 	call := made(nil)
 	call.tx = signedBy(alice, alice, Programmable{
 		Inputs: []CallArg{
-			{Pure: big[1:]}, {Pure: big}, {Pure: bcs.AppendBytes(nil, big)}, {Pure: bcs.AppendBytes([]byte{1}, big)},
+			{Pure: big[1:]},
+			{Pure: big},
+			{Pure: bcs.AppendBytes(nil, big)},
+			{Pure: bcs.AppendBytes([]byte{1}, big)},
 			{Pure: bcs.AppendBytes(nil, big[1:])},
 		},
 		Commands: []Command{{Type: CmdMoveCall, Package: Address{31: 1}, Module: "m", Function: "f"}, {Type: CmdSplitCoins}},

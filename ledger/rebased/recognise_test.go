@@ -130,8 +130,12 @@ func TestLinks(t *testing.T) {
 func TestFormatKey(t *testing.T) {
 	id := strings.Repeat("\x2a", 32)
 	for _, k := range []ledger.Key{
-		{Kind: ledger.KeyRecord, Val: id}, {Kind: ledger.KeyUnit, Val: id}, {Kind: ledger.KeyObject, Val: id}, {Kind: ledger.KeyAddress, Val: id},
-		{Kind: ledger.KeyFunction, Val: "0x" + strings.Repeat("2a", 32) + "::m::f"}, {Kind: ledger.KeyPayload, Val: id},
+		{Kind: ledger.KeyRecord, Val: id},
+		{Kind: ledger.KeyUnit, Val: id},
+		{Kind: ledger.KeyObject, Val: id},
+		{Kind: ledger.KeyAddress, Val: id},
+		{Kind: ledger.KeyFunction, Val: "0x" + strings.Repeat("2a", 32) + "::m::f"},
+		{Kind: ledger.KeyPayload, Val: id},
 	} {
 		text := (Codec{}).FormatKey(k, nil)
 		if !slices.Contains((Codec{}).Recognise(text, ledger.Trust{}), k) {

@@ -3,6 +3,7 @@ package rebased
 import (
 	"errors"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -175,4 +176,46 @@ func TestUnknownVariantsVector(t *testing.T) {
 			t.Errorf("vector %d: facts say %q (%v), want %q and a place", i, f.Undecoded, err, v.Unknown)
 		}
 	}
+}
+
+// TestRealFactsVector: every record of every checkpoint file is read whole, and what it tells is well formed.
+func TestRealFactsVector(t *testing.T) {
+	for _, name := range ledgertest.Paths(t, "rebased/checkpoints/*/*.chk") {
+		chk, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, raws, err := SplitCheckpoint(chk)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for i, p := range (Codec{}).Prepare(Codec{}.Identify(raws)) {
+			if p.Err != nil {
+				t.Fatalf("%s, record %d: %v", name, i, p.Err)
+			}
+			r := ledger.Record{ID: p.ID, Parts: p.Data.(*prepared).stored}
+			f, err := (Codec{}).Facts(&r, ledger.Trust{})
+			if err != nil || f.Undecoded != "" {
+				t.Errorf("%s, record %d: %v, undecoded: %s", name, i, err, f.Undecoded)
+			}
+			for _, x := range f.Facets {
+				if kind, ok := facetKeys[x.Name]; ok && !slices.ContainsFunc((Codec{}).Recognise(x.Value, ledger.Trust{}), func(k ledger.Key) bool {
+					return k.Kind == kind && slices.ContainsFunc(p.Data.(*prepared).posts(), func(q ledger.Posting) bool { return q.Key == k })
+				}) {
+					t.Errorf("%s, record %d: nobody finds it by its %s %s", name, i, x.Name, x.Value)
+				}
+			}
+		}
+	}
+}
+
+// facetKeys are the facets that are exact questions too.
+var facetKeys = map[string]ledger.KeyKind{
+	"sender": ledger.KeyAddress, "gas_owner": ledger.KeyAddress, "recipient": ledger.KeyAddress,
+	"function": ledger.KeyFunction, "event": ledger.KeyEvent, "type": ledger.KeyType,
+}
+
+func (v *prepared) posts() []ledger.Posting {
+	out, _ := recordPosts(&ledger.Record{}, v.decoded, nil)
+	return out
 }
