@@ -157,7 +157,7 @@ func (s secp256k1Key) verify(digest *[32]byte) error {
 		return fmt.Errorf("%w: its key is no point: %w", ErrSignature, err)
 	}
 	var r, v secp256k1.ModNScalar
-	if r.SetByteSlice(s.sig[:32]) || v.SetByteSlice(s.sig[32:]) || r.IsZero() || v.IsZero() {
+	if r.SetByteSlice(s.sig[:32]) || v.SetByteSlice(s.sig[32:]) {
 		return fmt.Errorf("%w: a number is out of range", ErrSignature)
 	}
 	hash := sha256.Sum256(digest[:])

@@ -89,6 +89,9 @@ func TestMultisigVector(t *testing.T) {
 			}
 		}, nil},
 		{"no weight", func(m *multisig) { m.members[0].weight = 0 }, ErrSignature},
+		{"a member without weight", func(m *multisig) {
+			m.members = append(m.members, member{flag: FlagEd25519, key: make([]byte, 32)})
+		}, ErrSignature},
 		{"key twice", func(m *multisig) { m.members = append(m.members, m.members[0]) }, ErrSignature},
 		{"threshold 0", func(m *multisig) { m.threshold = 0 }, ErrSignature},
 		{"threshold above all weights", func(m *multisig) { m.threshold = 10 * 255 }, ErrSignature},

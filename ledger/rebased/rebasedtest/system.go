@@ -37,8 +37,14 @@ func (n *Network) prologue() Record {
 func (n *Network) randomness() Record {
 	b := n.bytes(48)
 	return n.systemRecord(&rebased.Randomness{Epoch: n.epoch, Round: n.seq, Bytes: b, InitialVersion: 1},
-		func(d *done) { n.turn(d, small(8), b) })
+		func(d *done) {
+			n.turn(d, small(8), b)
+			n.turn(d, randomInner, b) // what changes all the time has no short id here
+		})
 }
+
+// randomInner is the object that holds the randomness: a dynamic field of 0x8.
+var randomInner = rebased.DynamicFieldID(small(8), bcs.AppendU64(nil, 1), u64Tag)
 
 func (n *Network) authenticator() Record {
 	key := rebased.ActiveJwk{Iss: "https://id.example.org", Kid: "k1", Kty: "RSA", E: "AQAB", N: "not posted", Alg: "RS256", Epoch: n.epoch}
@@ -93,6 +99,7 @@ func (n *Network) genesisRecords() []Record {
 	system(small(6), "clock", "Clock")
 	system(small(7), "authenticator_state", "AuthenticatorState")
 	system(small(8), "random", "Random")
+	system(randomInner, "random", "RandomInner")
 	for i, a := range n.accounts {
 		for k := range 3 {
 			id := rebased.ObjectID(n.bytes(32))
