@@ -24,6 +24,9 @@ func (h *head) links(r *Rules, before *Summary, beforeID ledger.ID) error {
 	if before != nil && s.Seq != before.Seq+1 {
 		return forged("unit.seq", "its number is %d, the one before has %d", s.Seq, before.Seq)
 	}
+	if (s.Previous == nil) != (s.Seq == 0) {
+		return forged("unit.prev", "all but checkpoint 0 name the one before, and that names none")
+	}
 	if d := ContentsDigest(h.unit.List); d != s.Content {
 		return forged("unit.list", "the digest of its contents is %s, the summary names %s", d, s.Content)
 	}
@@ -128,7 +131,7 @@ func rulesOf(t *ledger.Trust) (*Rules, error) {
 //	unit.seq        its number does not follow the unit before
 //	unit.list       the contents are not those that the summary names
 //	unit.genesis    checkpoint 0, or the one that checkpoint 1 names, is not the network's
-//	unit.prev       another predecessor than the unit before
+//	unit.prev       another predecessor than the unit before, or none
 //	unit.time       a time that falls
 //	unit.epoch      an epoch that does not follow, or a certificate of another one
 //	unit.total      network_total_transactions does not rise by the number of transactions

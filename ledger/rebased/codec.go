@@ -72,8 +72,6 @@ func parseHead(raw []byte) (*head, error) {
 		err = fmt.Errorf("%w checkpoint %d: time %d ms is beyond the year 9999", ledger.ErrSyntax, s.Seq, s.TimeMs)
 	case len(contents.Transactions) >= ledger.UnitPos:
 		err = fmt.Errorf("%w checkpoint %d: %d transactions", ledger.ErrSyntax, s.Seq, len(contents.Transactions))
-	case (s.Previous == nil) != (s.Seq == 0):
-		err = fmt.Errorf("%w checkpoint %d: all but checkpoint 0 name the one before", ledger.ErrSyntax, s.Seq)
 	}
 	if err != nil {
 		return nil, err

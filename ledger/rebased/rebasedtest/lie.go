@@ -217,7 +217,7 @@ var UnitLies = []Lie{
 		c.certify()
 		return told(c)
 	}},
-	{"no predecessor", []string{"syntax"}, func(_ *Network, c *Checkpoint) *Told {
+	{"no predecessor", []string{"unit.prev"}, func(_ *Network, c *Checkpoint) *Told {
 		if c.Summary.Seq == 0 {
 			return nil
 		}
