@@ -115,6 +115,20 @@ func TestMoves(t *testing.T) {
 	gas := func(owner Owner, n uint64) *Object { return coinObject(t, MoveGasCoin, iotaText, id, owner, n) }
 	broken := made([]ObjectChange{{ID: id, In: in(alice), Out: out(alice)}}, gas(owned(alice), 60))
 	broken.outputs = append(broken.outputs, output{id: other})
+	// Alice's coin id is known, her coin addr(20) is not: it is gone after the record.
+	merge := func(tx *SenderSigned) *decoded {
+		d := made([]ObjectChange{{ID: id, In: in(alice), Out: out(alice)}, {ID: addr(20), In: in(alice), Op: OpDeleted}, {ID: addr(21), Out: out(bob), Op: OpCreated}},
+			gas(owned(alice), 160), coinObject(t, MoveGasCoin, iotaText, addr(21), owned(bob), 7))
+		d.tx = tx
+		return d
+	}
+	signed := func(p Programmable, payment ...ObjectRef) *SenderSigned {
+		return &SenderSigned{Data: TransactionData{Kind: &p, Sender: alice, Gas: GasData{Owner: alice, Payment: payment}}}
+	}
+	merged := signed(Programmable{
+		Inputs:   []CallArg{{Type: ArgOwned, Ref: ObjectRef{ID: addr(20)}}},
+		Commands: []Command{{Type: CmdMergeCoins, Arg: Argument{Type: ArgumentGasCoin}, Args: []Argument{{Type: ArgumentInput}}}},
+	})
 	for _, c := range []struct {
 		name string
 		d    *decoded
@@ -138,6 +152,10 @@ func TestMoves(t *testing.T) {
 			"1  -1, 2 " + tok + " -5, 1 " + tok + " 5",
 		},
 		{"a version that nobody saw", made([]ObjectChange{{ID: id, In: ObjectIn{Exist: true, Version: 4, Owner: owned(alice)}, Out: out(alice)}}, gas(owned(alice), 60)), held, ""},
+		{"a coin that nobody could read, merged", merge(merged), held, "2  7"},
+		{"a coin that nobody could read, paid with", merge(signed(Programmable{}, ObjectRef{ID: addr(20)})), held, "2  7"},
+		{"an object that is no coin, deleted", merge(signed(Programmable{})), held, "1  60, 2  7"},
+		{"an object deleted by a transaction that nobody can read", merge(nil), held, "2  7"},
 		{"no ledger held", made([]ObjectChange{{ID: id, In: in(alice), Out: out(alice)}}, gas(owned(alice), 60)), nil, ""},
 		{"an object that cannot be decoded", broken, held, ""},
 	} {

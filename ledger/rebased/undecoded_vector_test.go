@@ -219,38 +219,3 @@ func (v *prepared) posts() []ledger.Posting {
 	out, _ := recordPosts(&ledger.Record{}, v.decoded, nil)
 	return out
 }
-
-// TestUnknownCoinVector: of an address that had a coin which nobody could read nothing is said, and of all others the
-// same as before.
-func TestUnknownCoinVector(t *testing.T) {
-	checked := 0
-	for _, n := range vectorNetworks(t) {
-		for _, s := range n.records {
-			if s.view == nil {
-				continue
-			}
-			for i := range s.d.effects.Changed {
-				c := &s.d.effects.Changed[i]
-				had, ok := s.view(c.ID, c.In.Version)
-				if !c.In.Exist || !ok {
-					continue
-				}
-				view := func(id ObjectID, version uint64) (coin, bool) {
-					if id == c.ID {
-						return coin{}, false
-					}
-					return s.view(id, version)
-				}
-				checked++
-				for _, m := range movesOf(s.d, view) {
-					if m.Owner == string(had.owner[:]) {
-						t.Errorf("%s: coin %x of %x is unknown, and the owner moves %s", s.index.Digest, c.ID, had.owner, m.Amount)
-					}
-				}
-			}
-		}
-	}
-	if checked == 0 {
-		t.Error("no record takes a coin")
-	}
-}
