@@ -13,6 +13,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 
 	"permanode/ledger"
@@ -185,6 +186,7 @@ func (c *checker) open(ctx context.Context, n ledger.Network) (*netCheck, error)
 	if k.cov, err = c.o.Store.Coverage(ctx, n.ID); err != nil {
 		return nil, err
 	}
+	k.cov.Spans = slices.Clone(k.cov.Spans) // coverage may change them
 	set := k.cov.Set()
 	k.total = set.Len()
 	if k.begun, err = k.repairBegun(ctx); err != nil {
@@ -202,7 +204,9 @@ func (c *checker) network(ctx context.Context, n ledger.Network) error {
 	if err != nil {
 		return err
 	}
-	k.coverage()
+	if err := k.coverage(ctx); err != nil {
+		return err
+	}
 	if c.o.Sample > 0 {
 		err = k.sample(ctx)
 	} else {
@@ -222,17 +226,30 @@ func (c *checker) network(ctx context.Context, n ledger.Network) error {
 	return nil
 }
 
-// coverage checks that spans and gaps are disjoint and in order.
-func (k *netCheck) coverage() {
+// coverage checks that spans and gaps are disjoint and in order, and that spans end at units that are there: the check
+// goes on with what is.
+func (k *netCheck) coverage(ctx context.Context) error {
 	var end uint64
-	for i, s := range k.cov.Spans {
+	for i := range k.cov.Spans {
+		s := &k.cov.Spans[i]
 		if i > 0 && s.Lo <= end || s.Next() < s.Lo {
 			k.add(Finding{Network: k.n.Name, What: "coverage", Seq: s.Lo, Why: fmt.Sprintf("span %d to %d overlaps another or ends before it begins", s.Lo, s.Hi)})
 		}
-		if !s.Empty() {
-			end = s.Hi
+		if s.Empty() {
+			continue
 		}
+		last, err := k.lastUnit(ctx, *s)
+		if err != nil {
+			return err
+		}
+		if last != s.Hi {
+			k.add(Finding{Network: k.n.Name, What: "coverage", Seq: s.Lo, Why: fmt.Sprintf("span %d to %d has no unit behind %d", s.Lo, s.Hi, last)})
+			s.Hi = last
+		}
+		end = s.Hi
 	}
+	set := k.cov.Set()
+	k.total = set.Len()
 	for _, g := range k.cov.Gaps {
 		for _, s := range k.cov.Spans {
 			if !s.Empty() && g.From <= s.Hi && s.Lo <= g.To {
@@ -240,6 +257,24 @@ func (k *netCheck) coverage() {
 			}
 		}
 	}
+	return nil
+}
+
+// lastUnit returns the last unit of a span: its end, but where neither its unit nor its time is there, the last one
+// that has a time.
+func (k *netCheck) lastUnit(ctx context.Context, s storage.Span) (uint64, error) {
+	if s.Hi >= s.Lo {
+		if _, _, err := k.o.Store.Unit(ctx, k.n.ID, s.Hi); err == nil || ctx.Err() != nil {
+			return s.Hi, ctx.Err()
+		}
+	}
+	last := s.Lo - 1
+	for u, err := range k.o.Store.RawTimes(ctx, k.n.ID) {
+		if err == nil && s.Lo <= u.Seq && u.Seq <= s.Hi && (last == s.Lo-1 || u.Seq > last) {
+			last = u.Seq
+		}
+	}
+	return last, ctx.Err()
 }
 
 // fault turns damage into a finding. Other errors end the check.

@@ -60,11 +60,18 @@ func build(t testing.TB, dir string, shape storagetest.Shape, n int) {
 // run checks a directory and returns all findings.
 func run(t testing.TB, dir string, o check.Options) (check.Report, []check.Finding, error) {
 	t.Helper()
-	db, err := pebblestore.Inspect(dir, options())
+	return runWith(t, dir, storagetest.Codecs, o)
+}
+
+func runWith(t testing.TB, dir string, codecs func(ledger.Era) (ledger.Codec, bool), o check.Options) (check.Report, []check.Finding, error) {
+	t.Helper()
+	opts := options()
+	opts.Codec = codecs
+	db, err := pebblestore.Inspect(dir, opts)
 	if err != nil {
 		return check.Report{}, nil, err
 	}
-	o.Store, o.Codec = db, storagetest.Codecs
+	o.Store, o.Codec = db, codecs
 	var found []check.Finding
 	r, err := check.Run(context.Background(), o, func(f check.Finding) { found = append(found, f) })
 	if e := db.Close(); e != nil {
@@ -115,7 +122,12 @@ func TestNetworkNames(t *testing.T) {
 // rows returns the keys of a table of network 1.
 func rows(t *testing.T, db *pebble.DB, table byte) (keys, vals [][]byte) {
 	t.Helper()
-	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{table, 1}, UpperBound: []byte{table, 2}})
+	return rowsOf(t, db, table, 1)
+}
+
+func rowsOf(t *testing.T, db *pebble.DB, table, net byte) (keys, vals [][]byte) {
+	t.Helper()
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{table, net}, UpperBound: []byte{table, net + 1}})
 	if err != nil {
 		t.Fatal(err)
 	}

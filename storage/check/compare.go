@@ -86,6 +86,8 @@ func recordDiffers(a, b *ledger.Record) string {
 		return fmt.Sprintf("record %s stands here, the era's order has %s", a.ID, b.ID)
 	case a.State != b.State || a.Reason != b.Reason:
 		return fmt.Sprintf("its row says %s, reason %d; it is %s, reason %d", a.State, a.Reason, b.State, b.Reason)
+	case a.Undecoded != b.Undecoded:
+		return fmt.Sprintf("its row says that it could not be read whole: %v; that is %v", a.Undecoded, b.Undecoded)
 	case a.Kind != b.Kind || a.Basis != b.Basis || a.Self != b.Self || a.Ord != b.Ord:
 		return fmt.Sprintf("its row says kind %d, basis %s; it is kind %d, basis %s", a.Kind, a.Basis, b.Kind, b.Basis)
 	case !sameMoves(a.Moves, b.Moves):

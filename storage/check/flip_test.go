@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"permanode/ledger"
 	"permanode/storage"
 	"permanode/storage/check"
 	"permanode/storage/pebblestore"
@@ -22,7 +23,7 @@ import (
 func TestFlips(t *testing.T) {
 	dir := t.TempDir()
 	build(t, dir, storagetest.Shape{MaxRecords: 12, MaxPayload: 600}, 300)
-	flips(t, dir)
+	flips(t, dir, storagetest.Codecs, 50)
 }
 
 // TestFlipsAfterKill copies a directory while it is written, as a kill leaves it. The check recovers it; then
@@ -52,12 +53,11 @@ func TestFlipsAfterKill(t *testing.T) {
 	if err != nil || r.Proven != 200 {
 		t.Fatalf("after the kill: %+v, %v, %v", r, err, found)
 	}
-	flips(t, dir)
+	flips(t, dir, storagetest.Codecs, 50)
 }
 
-func flips(t *testing.T, dir string) {
+func flips(t *testing.T, dir string, codecs func(ledger.Era) (ledger.Codec, bool), n int) {
 	seed := uint64(time.Now().UnixNano())
-	n := 50 // 100 in both tests
 	if os.Getenv("PERMANODE_TORTURE") != "" {
 		n = 1000
 	}
@@ -91,7 +91,7 @@ func flips(t *testing.T, dir string) {
 		}
 		raw[bit/8] ^= 1 << (bit % 8)
 		write(t, name, raw)
-		if why := flipFound(t, dir, filepath.Base(name)); why != "" {
+		if why := flipFound(t, dir, filepath.Base(name), codecs); why != "" {
 			t.Fatalf("seed %d, flip %d, bit %d of %s: %s", seed, i, bit, name, why)
 		}
 		raw[bit/8] ^= 1 << (bit % 8)
@@ -99,7 +99,7 @@ func flips(t *testing.T, dir string) {
 		kinds[strings.SplitN(strings.TrimLeft(filepath.Base(name), "0123456789"), "-", 2)[0]]++
 	}
 	t.Logf("flips by kind of file: %v", kinds)
-	if _, found, err := run(t, dir, check.Options{Full: true}); err != nil {
+	if _, found, err := runWith(t, dir, codecs, check.Options{Full: true}); err != nil {
 		t.Errorf("with all bits turned back: %v, %v", err, found)
 	}
 }
@@ -119,13 +119,13 @@ func write(t *testing.T, name string, raw []byte) {
 }
 
 // flipFound returns what is wrong with how a flip in a file is reported.
-func flipFound(t *testing.T, dir, file string) string {
+func flipFound(t *testing.T, dir, file string, codecs func(ledger.Era) (ledger.Codec, bool)) string {
 	for _, readOnly := range []bool{true, false} {
 		if strings.HasSuffix(file, ".sst") {
 			break // compared by size alone
 		}
 		o := options()
-		o.ReadOnly = readOnly
+		o.Codec, o.ReadOnly = codecs, readOnly
 		db, err := pebblestore.Open(dir, o)
 		if err == nil {
 			_ = db.Close()
@@ -135,7 +135,7 @@ func flipFound(t *testing.T, dir, file string) string {
 			return "opening says " + err.Error()
 		}
 	}
-	_, found, err := run(t, dir, check.Options{Full: true})
+	_, found, err := runWith(t, dir, codecs, check.Options{Full: true})
 	if !errors.Is(err, storage.ErrCorrupt) {
 		return "the check ends with " + errText(err)
 	}

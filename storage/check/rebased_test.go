@@ -31,6 +31,7 @@ import (
 type checkpoints struct {
 	trust ledger.Trust
 	made  []*rebasedtest.Checkpoint
+	by    map[ledger.ID]ledger.ID // who attests each unit of a whole segment, as stored
 }
 
 func makeCheckpoints(t testing.TB, o rebasedtest.Options, units int) *checkpoints {
@@ -74,6 +75,7 @@ func (c *checkpoints) store(t testing.TB, dir string, codec ledger.Codec, fs vfs
 	start := ledger.Start{Trust: c.trust, Held: true}
 	start.State = func(ctx context.Context, keys [][]byte) ([][]byte, error) { return w.State(ctx, w.Net(), keys) }
 	attested := map[ledger.ID]ledger.Attestation{}
+	c.by = map[ledger.ID]ledger.ID{}
 	for i, made := range c.made {
 		const segment = 16
 		if i%segment == 0 && i+segment <= len(c.made) {
@@ -86,7 +88,7 @@ func (c *checkpoints) store(t testing.TB, dir string, codec ledger.Codec, fs vfs
 				t.Fatal(err)
 			}
 			for _, a := range list {
-				attested[a.Unit] = a
+				attested[a.Unit], c.by[a.Unit] = a, a.By
 			}
 		}
 		u, err := codec.Unit(made.Head())
