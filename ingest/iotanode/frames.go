@@ -91,9 +91,6 @@ const patience = 4
 // errOrder says that messages are missing, or not those that the API promises.
 var errOrder = errors.New("messages out of order")
 
-// leastMessage is what a message counts at least: endless small ones come to an end.
-const leastMessage = 64
-
 // checkpoint reads the messages of checkpoint seq: its head, its transactions if they were asked for, its end. It
 // returns [io.EOF] if the stream ends before the first of them.
 func (f *frames) checkpoint(seq uint64, limit int64, whole bool) (*cone, error) {
@@ -111,7 +108,7 @@ func (f *frames) checkpoint(seq uint64, limit int64, whole bool) (*cone, error) 
 		case err != nil:
 			return nil, err
 		}
-		if size += max(int64(n), leastMessage); size > limit {
+		if size += int64(n); size > limit {
 			return nil, tooLarge(size, limit)
 		}
 		switch {

@@ -166,6 +166,77 @@ func TestStreamGapVector(t *testing.T) {
 	}
 }
 
+// Messages that are not those of the checkpoint that was asked for, or not in the order of the API, are no answer.
+func TestMessagesOutOfOrderVector(t *testing.T) {
+	chain := miniChain(t)
+	seq, other := chain.First()+2, chain.First()+3
+	changed := func(m []byte, change func(d *iota.CheckpointData)) []byte {
+		d, err := iota.ParseCheckpointData(m)
+		if err != nil {
+			t.Error(err)
+			return m
+		}
+		change(d)
+		return d.Append(nil)
+	}
+	head := func(change func(c *iota.Checkpoint)) iotareplay.Trick {
+		return func(_ iotareplay.Call, m []byte) ([]byte, iotareplay.Do) {
+			return changed(m, func(d *iota.CheckpointData) {
+				if d.Checkpoint != nil {
+					change(d.Checkpoint)
+				}
+			}), iotareplay.Send
+		}
+	}
+	var first atomic.Pointer[[]byte]
+	for name, trick := range map[string]iotareplay.Trick{
+		"another number": head(func(c *iota.Checkpoint) { c.Seq = &other }),
+		"no summary":     head(func(c *iota.Checkpoint) { c.Summary = nil }),
+		"no signature":   head(func(c *iota.Checkpoint) { c.Signature = nil }),
+		"no contents":    head(func(c *iota.Checkpoint) { c.Contents = nil }),
+		"no head": func(c iotareplay.Call, m []byte) ([]byte, iotareplay.Do) {
+			if c.Index == 0 {
+				return m, iotareplay.Skip
+			}
+			return m, iotareplay.Send
+		},
+		"an unknown begin": func(iotareplay.Call, []byte) ([]byte, iotareplay.Do) { return []byte{0x32, 0}, iotareplay.Send },
+		"an end of another": func(_ iotareplay.Call, m []byte) ([]byte, iotareplay.Do) {
+			return changed(m, func(d *iota.CheckpointData) {
+				if d.End != nil {
+					d.End = &other
+				}
+			}), iotareplay.Send
+		},
+		"two heads": func(c iotareplay.Call, m []byte) ([]byte, iotareplay.Do) {
+			if c.Index == 0 {
+				first.Store(&m)
+			}
+			return *first.Load(), iotareplay.Send
+		},
+		"no effects": func(_ iotareplay.Call, m []byte) ([]byte, iotareplay.Do) {
+			return changed(m, func(d *iota.CheckpointData) {
+				for i := range d.Transactions {
+					d.Transactions[i].Effects = nil
+				}
+			}), iotareplay.Send
+		},
+		"no end": func(_ iotareplay.Call, m []byte) ([]byte, iotareplay.Do) {
+			if d, err := iota.ParseCheckpointData(m); err == nil && d.End != nil {
+				return m, iotareplay.End
+			}
+			return m, iotareplay.Send
+		},
+	} {
+		node := iotareplay.NewNode(chain)
+		node.SetTrick(trick)
+		g := serveGRPC(t, node, Config{Timeout: 2 * time.Second})
+		if _, raws, err := g.Cone(context.Background(), seq); err == nil || raws != nil || errors.Is(err, ingest.ErrUnknown) || name == "two heads" && !contains(err, "before its end") {
+			t.Errorf("%s: %d raws, %v", name, len(raws), err)
+		}
+	}
+}
+
 // Fields of newer nodes in every message do not matter.
 func TestUnknownFieldsVector(t *testing.T) {
 	chain := miniChain(t)
