@@ -87,12 +87,7 @@ func (c *Committee) form(s *Certified) (*ballot, error) {
 
 // signed does the pairing check: e(H(m), sum of keys) = e(signature, g2).
 func (c *Committee) signed(s *Certified, b *ballot) error {
-	var sum bls.G2Jac
-	for _, i := range b.signers {
-		sum.AddMixed(&c.points[i])
-	}
-	var key bls.G2Affine
-	key.FromJacobian(&sum)
+	key := c.key(b.signers)
 	if key.IsInfinity() {
 		return certificateError("unit.signature", "the signers' keys add up to the identity")
 	}

@@ -96,6 +96,33 @@ func TestCertificateVector(t *testing.T) {
 	}
 }
 
+// TestSumOfKeysVector: the key of any signers is the sum of theirs, whichever way it is found.
+func TestSumOfKeysVector(t *testing.T) {
+	for _, v := range ledgertest.Load[struct {
+		Committee []vectorMember `json:"committee"`
+	}](t, "rebased/certificates.json", "vectors")[:1] {
+		c, err := NewCommittee(0, validators(v.Committee))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for set := range 1 << len(c.Members) {
+			var signers []int
+			var sum bls.G2Jac
+			for i := range c.Members {
+				if set>>i&1 == 1 {
+					signers = append(signers, i)
+					sum.AddMixed(&c.points[i])
+				}
+			}
+			var want bls.G2Affine
+			want.FromJacobian(&sum)
+			if got := c.key(signers); !got.Equal(&want) {
+				t.Errorf("signers %v: another key", signers)
+			}
+		}
+	}
+}
+
 // TestQuorum: the least power that certifies, and one less.
 func TestQuorum(t *testing.T) {
 	_, _, generator, _ := bls.Generators()

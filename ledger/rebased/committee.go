@@ -21,6 +21,7 @@ type Committee struct {
 	Quorum  uint64      // least voting power that certifies
 
 	points []bls.G2Affine // of Members: decoded, in the subgroup, none the identity
+	all    bls.G2Jac      // their sum
 }
 
 // NewCommittee checks the members of an epoch's committee (spec 11): at least one, ascending by the bytes of their
@@ -58,6 +59,7 @@ func NewCommittee(epoch uint64, members []Validator) (*Committee, error) {
 		if c.points[i].IsInfinity() {
 			return nil, bad("key of member %d is the identity", i)
 		}
+		c.all.AddMixed(&c.points[i])
 	}
 	c.Quorum = quorum(total)
 	return c, nil
@@ -65,6 +67,28 @@ func NewCommittee(epoch uint64, members []Validator) (*Committee, error) {
 
 // quorum is the least voting power of more than two thirds of total, as the nodes count: 6,667 of 10,000.
 func quorum(total uint64) uint64 { return (total-1)/3*2 + 1 }
+
+// key returns the sum of the keys of signers, which ascend. Where most signed it takes the others from the sum of all.
+func (c *Committee) key(signers []int) (key bls.G2Affine) {
+	var sum bls.G2Jac
+	if 2*len(signers) < len(c.points) {
+		for _, i := range signers {
+			sum.AddMixed(&c.points[i])
+		}
+		return *key.FromJacobian(&sum)
+	}
+	sum.Set(&c.all)
+	next := 0
+	for i := range c.points {
+		if next < len(signers) && signers[next] == i {
+			next++
+			continue
+		}
+		var absent bls.G2Affine
+		sum.AddMixed(absent.Neg(&c.points[i]))
+	}
+	return *key.FromJacobian(&sum)
+}
 
 // maxCommittees bounds a cache: a committee of 100 members holds 30 kB.
 const maxCommittees = 64
