@@ -17,7 +17,7 @@ func mutants() int {
 	if os.Getenv("PERMANODE_TORTURE") != "" {
 		return 1000
 	}
-	return 12
+	return 24
 }
 
 // TestUnitLies: each lie about a checkpoint or its certificate is refused with the right code, and honest checkpoints
@@ -68,7 +68,7 @@ var onlyPairing = []string{
 // a certificate that is not needed: then true contents are attested, and none but those.
 func TestAttestLies(t *testing.T) {
 	told, refused := 0, 0
-	for seed := range uint64(mutants()) {
+	for seed := range uint64(mutants() / 4) {
 		n, c := network(t, rebasedtest.Options{Seed: seed, Transactions: -1, Epoch: 5, Validators: 1 + int(seed%6)})
 		var heads [][]byte
 		var units []ledger.Unit

@@ -29,7 +29,8 @@ func recordErrorf(code, format string, args ...any) error {
 }
 
 // Prepare decodes each record, compares its parts with its effects, and checks the signatures of its senders. What
-// this version has no form for is no error: digests prove it all the same, wherever effects can be read.
+// this version has no form for is no error: digests prove it all the same, wherever the effects' bytes hold them. A
+// PartRest, behind effects that hold none, is kept as it came and proven only by a version that can split it.
 func (Codec) Prepare(ids []ledger.Identified) []ledger.Prepared {
 	out := make([]ledger.Prepared, len(ids))
 	for i, id := range ids {
