@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"permanode/ledger/rebased/rebasedtest"
 	"permanode/query"
 	"permanode/storage"
 )
@@ -143,11 +145,11 @@ func (f *killingFile) SyncTo(length int64) (full bool, err error) {
 	return full, err
 }
 
-// TestKill kills the real program after a random number of writes and syncs, again and again, and resumes it each time:
-// the final export is the undisturbed one, byte for byte. At least three quarters of the kills hit between the first and
-// the last commit.
+// TestKill kills the real program after a random number of writes and syncs, again and again, and resumes it each time,
+// while it fills one data directory with a network of each era: the final export is the undisturbed one, byte for byte,
+// and what a kill leaves is sound. At least three quarters of the kills hit between the first and the last commit.
 func TestKill(t *testing.T) {
-	kills := 25
+	kills := 16
 	switch {
 	case os.Getenv("PERMANODE_TORTURE") != "":
 		kills = 200
@@ -156,11 +158,14 @@ func TestKill(t *testing.T) {
 	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d, %d kills", seed, kills)
-	c := &campaign{t: t, rng: rand.New(rand.NewPCG(seed, 0)), source: filepath.Join(recordings(t), "stardust")}
+	recording := filepath.Join(recordings(t), "stardust")
+	c := &campaign{t: t, rng: rand.New(rand.NewPCG(seed, 0)), networks: []*killedNetwork{
+		{trust: filepath.Join(recording, "trust.json"), from: recording},
+		chainToKill(t, seed),
+	}}
 	whole := filepath.Join(t.TempDir(), "whole")
 	c.calibrate(whole)
 	want := c.export(whole)
-	c.all = c.units(whole)
 	if err := checkEnd(string(want)); err != nil {
 		t.Fatal(err)
 	}
@@ -170,18 +175,46 @@ func TestKill(t *testing.T) {
 		}
 		c.round(filepath.Join(t.TempDir(), "data"), want)
 	}
-	t.Logf("%d kills, %d between the first and the last commit, %d rounds; undisturbed: %d operations, commits from %d to %d",
-		c.kills, c.between, c.rounds, c.operations, c.first, c.last)
+	t.Logf("%d kills, %d between the first and the last commit, %d rounds", c.kills, c.between, c.rounds)
+	for _, n := range c.networks {
+		t.Logf("%s undisturbed: %d units, %d operations, commits from %d to %d", n.name, n.all, n.operations, n.first, n.last)
+	}
+}
+
+// chainToKill writes checkpoint files of a generated network: some segments and a tail.
+func chainToKill(t *testing.T, seed uint64) *killedNetwork {
+	t.Helper()
+	n := rebasedtest.New(rebasedtest.Options{Seed: seed, Transactions: 3, Epoch: 50, Unknown: 9})
+	dir := t.TempDir()
+	for i := range 140 {
+		writeFile(t, filepath.Join(dir, fmt.Sprint(i, ".chk")), n.Next().File())
+	}
+	trust := filepath.Join(t.TempDir(), "trust.json")
+	writeFile(t, trust, n.Trust())
+	return &killedNetwork{trust: trust, from: dir}
+}
+
+func writeFile(t *testing.T, name string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(name, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// killedNetwork is one network of the directory.
+type killedNetwork struct {
+	trust, from string
+	name        string
+	all         uint64 // units of the source
+
+	operations, first, last int64 // of an undisturbed run
 }
 
 type campaign struct {
 	t                      *testing.T
 	rng                    *rand.Rand
-	source                 string
-	all                    uint64 // units of the source
+	networks               []*killedNetwork
 	kills, between, rounds int
-
-	operations, first, last int64 // of an undisturbed run
 }
 
 // permanode runs the program, killed at operation at; 0 lets it live. It returns what it wrote.
@@ -194,22 +227,29 @@ func (c *campaign) permanode(at int64, args ...string) (out, errs []byte, err er
 	return o.Bytes(), e.Bytes(), err
 }
 
-func (c *campaign) ingest(at int64, dir string) (errs []byte, err error) {
+func (c *campaign) ingest(at int64, dir string, n *killedNetwork) (errs []byte, err error) {
 	c.t.Helper()
-	_, errs, err = c.permanode(at, "ingest", "--data", dir, "--trust", filepath.Join(c.source, "trust.json"), "--from", c.source)
+	_, errs, err = c.permanode(at, "ingest", "--data", dir, "--trust", n.trust, "--from", n.from)
 	return errs, err
 }
 
 // calibrate ingests undisturbed.
 func (c *campaign) calibrate(dir string) {
 	c.t.Helper()
-	errs, err := c.ingest(0, dir)
-	if err != nil {
-		c.t.Fatalf("%v\n%s", err, errs)
-	}
-	at := strings.LastIndex(string(errs), "operations ")
-	if _, err := fmt.Sscanf(string(errs[max(at, 0):]), "operations %d %d %d", &c.operations, &c.first, &c.last); err != nil {
-		c.t.Fatalf("%v: %s", err, errs)
+	for _, n := range c.networks {
+		errs, err := c.ingest(0, dir, n)
+		if err != nil {
+			c.t.Fatalf("%v\n%s", err, errs)
+		}
+		at := strings.LastIndex(string(errs), "operations ")
+		if _, err := fmt.Sscanf(string(errs[max(at, 0):]), "operations %d %d %d", &n.operations, &n.first, &n.last); err != nil {
+			c.t.Fatalf("%v: %s", err, errs)
+		}
+		for name, units := range c.units(dir) {
+			if !slices.ContainsFunc(c.networks, func(o *killedNetwork) bool { return o.name == name }) {
+				n.name, n.all = name, units
+			}
+		}
 	}
 }
 
@@ -226,10 +266,11 @@ func (c *campaign) export(dir string) []byte {
 func (c *campaign) round(dir string, want []byte) {
 	c.t.Helper()
 	c.rounds++
-	var held uint64
+	held := map[string]uint64{}
 	for range 1 + c.rng.IntN(4) {
-		at := c.when(held)
-		errs, err := c.ingest(at, dir)
+		n := c.networks[c.rng.IntN(len(c.networks))]
+		at := c.when(n, held[n.name])
+		errs, err := c.ingest(at, dir, n)
 		if err == nil {
 			break // it had less to do than that
 		}
@@ -238,29 +279,45 @@ func (c *campaign) round(dir string, want []byte) {
 			c.t.Fatalf("to be killed at %d: %v\n%s", at, err, errs)
 		}
 		c.kills++
-		if held = c.units(dir); held == c.all {
+		if held = c.units(dir); held[n.name] == n.all {
 			break
 		}
-		if held > 0 {
+		if held[n.name] > 0 {
 			c.between++
 		}
 	}
-	if errs, err := c.ingest(0, dir); err != nil {
-		c.t.Fatalf("resumed: %v\n%s", err, errs)
+	if len(held) > 0 {
+		c.sound(dir)
+	}
+	for _, n := range c.networks {
+		if errs, err := c.ingest(0, dir, n); err != nil {
+			c.t.Fatalf("resumed: %v\n%s", err, errs)
+		}
 	}
 	if got := c.export(dir); !bytes.Equal(got, want) {
 		c.t.Fatalf("round %d: the export differs: %d bytes, want %d", c.rounds, len(got), len(want))
 	}
+	if c.rounds == 1 {
+		c.sound(dir)
+	}
 }
 
-// when picks the operation to be killed at, where held units are there already: mostly between the first and the last
-// commit, else anywhere.
-func (c *campaign) when(held uint64) int64 {
-	if c.rng.IntN(10) == 0 {
-		return 1 + c.rng.Int64N(c.operations)
+// sound proves what is there again.
+func (c *campaign) sound(dir string) {
+	c.t.Helper()
+	if out, errs, err := c.permanode(0, "check", "--full", "--data", dir); err != nil {
+		c.t.Fatalf("round %d: %v\n%s%s", c.rounds, err, out, errs)
 	}
-	left := (c.last - c.first) * int64(c.all-held) / int64(c.all)
-	return c.first + 1 + c.rng.Int64N(max(left, 1))
+}
+
+// when picks the operation to be killed at, where held units of n are there already: mostly between the first and the
+// last commit, else anywhere.
+func (c *campaign) when(n *killedNetwork, held uint64) int64 {
+	if c.rng.IntN(10) == 0 {
+		return 1 + c.rng.Int64N(n.operations)
+	}
+	left := (n.last - n.first) * int64(n.all-held) / int64(n.all)
+	return n.first + 1 + c.rng.Int64N(max(left, 1))
 }
 
 func killed(exit *exec.ExitError) bool {
@@ -268,26 +325,27 @@ func killed(exit *exec.ExitError) bool {
 	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
 }
 
-// units returns how many units are visible in a directory that a kill left; none if it left no store.
-func (c *campaign) units(dir string) (n uint64) {
+// units returns how many units of each network are visible in a directory that a kill left; none if it left no store.
+func (c *campaign) units(dir string) map[string]uint64 {
 	c.t.Helper()
+	all := map[string]uint64{}
 	out, errs, err := c.permanode(0, "coverage", "--data", dir, "--json")
 	if err != nil {
 		if !strings.Contains(string(errs), storage.ErrNoData.Error()) {
 			c.t.Fatalf("%v\n%s", err, errs)
 		}
-		return 0
+		return all
 	}
-	var cov query.Coverage
-	if len(out) > 0 {
-		if err := json.Unmarshal(out, &cov); err != nil {
+	for d := json.NewDecoder(bytes.NewReader(out)); d.More(); {
+		var cov query.Coverage
+		if err := d.Decode(&cov); err != nil {
 			c.t.Fatalf("%v: %s", err, out)
 		}
+		for _, r := range cov.Ranges {
+			all[cov.Network] += r.To - r.From + 1
+		}
 	}
-	for _, r := range cov.Ranges {
-		n += r.To - r.From + 1
-	}
-	return n
+	return all
 }
 
 // checkEnd compares the last line of an export with what stands before it.
