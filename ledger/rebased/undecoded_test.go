@@ -41,6 +41,11 @@ func TestUndecoded(t *testing.T) {
 			if id, err := (rebased.Codec{}).ID(a); err != nil || id != a.ID {
 				t.Errorf("record %v hashes to %s, %v, want %s", a.Ord, id, err, a.ID)
 			}
+			nameless := *a // as a cone file gives it
+			nameless.ID = ledger.ID{}
+			if id, err := (rebased.Codec{}).ID(&nameless); err != nil || id != a.ID || !bytes.Equal(rebased.Codec{}.Raw(&nameless), rebased.Codec{}.Raw(a)) {
+				t.Errorf("record %v without its id hashes to %s, %v, or has another raw", a.Ord, id, err)
+			}
 			if cp.Records[i].Kind == 0 && a.State == ledger.Executed {
 				t.Errorf("the state of record %v is lost, though its effects are known", a.Ord)
 			}
