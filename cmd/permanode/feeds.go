@@ -43,7 +43,7 @@ func init() { // refers to itself through openURL
 		feedHornet2:   {stardust.Era, false, "http://127.0.0.1:14265", openHornet2},
 		feedIotaGRPC:  {rebased.Era, false, "grpc://127.0.0.1:50051", openIotaGRPC},
 		feedIotaREST:  {rebased.Era, false, "http://127.0.0.1:9000", openIotaREST},
-		feedIotaDir:   {rebased.Era, true, "/var/lib/iota/ingestion", func(_ context.Context, f feedConfig) (*source, error) { return openCheckpoints(f.URL) }},
+		feedIotaDir:   {rebased.Era, true, "/var/lib/iota/ingestion", func(_ context.Context, f feedConfig) (*source, error) { return openCheckpoints(f) }},
 		feedIotaStore: {rebased.Era, true, "https://checkpoints.example.org/ingestion/historical", openIotaStore},
 		feedIotaLive:  {rebased.Era, false, "https://checkpoints.example.org/ingestion/live", openIotaLive},
 	}
@@ -133,8 +133,12 @@ func noSnapshots(trust func(context.Context) ([]byte, []string, error)) func(con
 	}
 }
 
+// iota divides the memory of a network: a quarter is for the largest cone, which checkpoint 0 is.
 func (f *feedConfig) iota() iotanode.Config {
-	return iotanode.Config{Name: f.Name, Address: f.URL, Timeout: f.timeout}
+	return iotanode.Config{
+		Name: f.Name, Address: f.URL, Timeout: f.timeout,
+		MaxGenesis: f.memory / 4, MaxBytes: min(f.memory/8, 64<<20), Window: min(f.memory/16, 64<<20),
+	}
 }
 
 func (f *feedConfig) check(at string, era ledger.Era, ps *problems) {

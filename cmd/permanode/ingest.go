@@ -95,7 +95,7 @@ func (p *program) ingest(ctx context.Context, f *ingestFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	sources, err := openSources(ctx, f.from, codec)
+	sources, err := openSources(ctx, f.from, int64(memory), codec)
 	if err != nil {
 		return err
 	}

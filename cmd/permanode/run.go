@@ -114,7 +114,9 @@ func (s *service) follow(ctx context.Context, conf *config, n networkConfig) (_ 
 		}
 	}()
 	var feeds []ingest.Feed
+	memory := max(int64(conf.Memory)/int64(len(conf.Networks)), 8<<20)
 	for _, f := range n.Feeds {
+		f.memory = memory
 		opened, err := feedTypes[f.Type].open(ctx, f)
 		if err != nil {
 			return nil, fmt.Errorf("networks: %s: feed %s: %w", n.Name, f.Name, err)
@@ -128,7 +130,7 @@ func (s *service) follow(ctx context.Context, conf *config, n networkConfig) (_ 
 	m := s.meter("units of " + n.Name)
 	c, err := ingest.New(ingest.Config{
 		Network: n.Name, Codec: codec, Trust: trust, Store: w, Sources: plainSources(sources), Feeds: feeds, Start: n.Start, Snapshot: n.Snapshot,
-		Quarantine: quarantine(conf.DataDir), Memory: max(int64(conf.Memory)/int64(len(conf.Networks)), 8<<20),
+		Quarantine: quarantine(conf.DataDir), Memory: memory,
 		Log: s.log,
 		Progress: func(st ingest.Status) {
 			if st.Lag > 0 { // at the tip there is nothing to wait for

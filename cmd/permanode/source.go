@@ -65,23 +65,23 @@ func notASource(name string, era ledger.Era, tried string, err error) error {
 	return usagef("a source is "+wanted[era], "%s", text)
 }
 
-// openSource finds out what name is among the kinds of source that codec's era has. The error of something that is
+// openSource finds out what f.URL is among the kinds of source that codec's era has. The error of something that is
 // none of them says what was tried.
-func openSource(ctx context.Context, name string, codec ledger.Codec) (*source, error) {
-	era := codec.Era()
+func openSource(ctx context.Context, f feedConfig, codec ledger.Codec) (*source, error) {
+	era, name := codec.Era(), f.URL
 	if strings.Contains(name, "://") {
-		return openURL(ctx, name, era)
+		return openURL(ctx, f, era)
 	}
 	info, err := os.Stat(name)
 	switch {
 	case err != nil:
 		return nil, notASource(name, era, "no file or folder has this name", err)
 	case info.IsDir():
-		return openFolder(ctx, name, era)
+		return openFolder(ctx, f, era)
 	case !info.Mode().IsRegular():
 		return nil, notASource(name, era, "it is neither a file nor a folder", nil)
 	case era == rebased.Era && strings.HasSuffix(name, ".chk"):
-		return openCheckpoints(name)
+		return openCheckpoints(f)
 	}
 	cones, err := archive.OpenCones(name, codec)
 	if err != nil {
@@ -90,24 +90,26 @@ func openSource(ctx context.Context, name string, codec ledger.Codec) (*source, 
 	return &source{Source: cones, name: name, era: era, close: cones.Close}, nil
 }
 
-func openURL(ctx context.Context, name string, era ledger.Era) (*source, error) {
+func openURL(ctx context.Context, f feedConfig, era ledger.Era) (*source, error) {
+	name := f.URL
 	if era == stardust.Era {
-		return feedTypes[feedHornet2].open(ctx, feedConfig{URL: name})
+		return feedTypes[feedHornet2].open(ctx, f)
 	}
 	if strings.HasPrefix(name, "http") && strings.HasSuffix(strings.TrimSuffix(name, "/"), "/live") {
-		return feedTypes[feedIotaLive].open(ctx, feedConfig{URL: name})
+		return feedTypes[feedIotaLive].open(ctx, f)
 	}
 	if strings.HasPrefix(name, "http") {
-		s, err := feedTypes[feedIotaStore].open(ctx, feedConfig{URL: name})
+		s, err := feedTypes[feedIotaStore].open(ctx, f)
 		if err == nil || errors.Is(err, iotanode.ErrManifest) {
 			return s, err
 		}
-		return feedTypes[feedIotaREST].open(ctx, feedConfig{URL: name})
+		return feedTypes[feedIotaREST].open(ctx, f)
 	}
-	return feedTypes[feedIotaGRPC].open(ctx, feedConfig{URL: name})
+	return feedTypes[feedIotaGRPC].open(ctx, f)
 }
 
-func openFolder(ctx context.Context, dir string, era ledger.Era) (*source, error) {
+func openFolder(ctx context.Context, f feedConfig, era ledger.Era) (*source, error) {
+	dir := f.URL
 	switch {
 	case era == stardust.Era && archive.IsFolder(dir):
 		return openRecording(dir)
@@ -119,13 +121,13 @@ func openFolder(ctx context.Context, dir string, era ledger.Era) (*source, error
 		return nil, notASource(dir, era, "it is a folder with a MANIFEST", err)
 	}
 	if store {
-		return feedTypes[feedIotaStore].open(ctx, feedConfig{URL: dir})
+		return feedTypes[feedIotaStore].open(ctx, f)
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "*.chk"))
 	if err != nil || len(files) == 0 {
 		return nil, notASource(dir, era, "it is a folder without a file <number>.chk and without a MANIFEST", err)
 	}
-	return openCheckpoints(dir)
+	return openCheckpoints(f)
 }
 
 func openRecording(dir string) (*source, error) {
@@ -149,16 +151,17 @@ func openRecording(dir string) (*source, error) {
 	}, nil
 }
 
-func openCheckpoints(path string) (*source, error) {
-	d, err := iotanode.OpenDir(iotanode.Config{Address: path})
+func openCheckpoints(f feedConfig) (*source, error) {
+	path := f.URL
+	d, err := iotanode.OpenDir(f.iota())
 	if err != nil {
 		return nil, notASource(path, rebased.Era, "its checkpoint files cannot be read", err)
 	}
-	return &source{Source: d, name: path, era: rebased.Era, close: d.Close, trust: noSnapshots(d.Trust)}, nil
+	return &source{Source: d, name: d.Name(), era: rebased.Era, close: d.Close, trust: noSnapshots(d.Trust)}, nil
 }
 
 // openSources opens all of names, or none.
-func openSources(ctx context.Context, names []string, codec ledger.Codec) (all []*source, err error) {
+func openSources(ctx context.Context, names []string, memory int64, codec ledger.Codec) (all []*source, err error) {
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, closeSources(all))
@@ -166,7 +169,7 @@ func openSources(ctx context.Context, names []string, codec ledger.Codec) (all [
 		}
 	}()
 	for _, name := range names {
-		s, err := openSource(ctx, name, codec)
+		s, err := openSource(ctx, feedConfig{URL: name, memory: memory}, codec)
 		if err != nil {
 			return all, err
 		}
@@ -182,7 +185,7 @@ func anySource(ctx context.Context, name string) (*source, error) {
 		if archive.IsFolder(name) {
 			return openRecording(name)
 		}
-		s, err := openSource(ctx, name, rebased.Codec{})
+		s, err := openSource(ctx, feedConfig{URL: name}, rebased.Codec{})
 		if _, missing := os.Stat(name); err != nil && missing == nil && !strings.HasSuffix(name, ".chk") {
 			return nil, usagef("a source is "+wanted[stardust.Era]+"; or "+wanted[rebased.Era],
 				"--from %q is no source: it is no recording (network.json or rest.jsonl.gz is not inside), no checkpoint file and no folder or store of them", name)
@@ -191,7 +194,7 @@ func anySource(ctx context.Context, name string) (*source, error) {
 	default:
 		limit, cancel := context.WithTimeout(ctx, nodeTime)
 		defer cancel()
-		s, err := openURL(limit, name, stardust.Era)
+		s, err := openURL(limit, feedConfig{URL: name}, stardust.Era)
 		if err != nil {
 			return nil, err
 		}
@@ -199,6 +202,6 @@ func anySource(ctx context.Context, name string) (*source, error) {
 		if err == nil || !errors.Is(err, ingest.ErrUnknown) {
 			return s, nil
 		}
-		return openURL(ctx, name, rebased.Era)
+		return openURL(ctx, feedConfig{URL: name}, rebased.Era)
 	}
 }
