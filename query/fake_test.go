@@ -21,9 +21,10 @@ import (
 type toy struct{ ledger.Codec }
 
 func (toy) Links(ledger.Key, *ledger.Record) (later, earlier []ledger.Key) { return nil, nil }
-func (toy) FormatID(id ledger.ID) string                                   { return "0x" + id.String() }
-func (toy) KindName(k uint8) string                                        { return [...]string{"none", "data"}[k] }
-func (toy) Head(u ledger.Unit) []byte                                      { return u.Header }
+func (toy) FormatID(id ledger.ID) string { return "0x" + id.String() }
+
+func (toy) KindName(k uint8) string   { return [...]string{"none", "data"}[k] }
+func (toy) Head(u ledger.Unit) []byte { return u.Header }
 
 func (toy) ParseTrust(raw []byte) (ledger.Trust, error) {
 	if string(raw) == "damaged" {
