@@ -123,6 +123,12 @@ type Codec interface {
 	KindName(kind uint8) string
 }
 
+// Lister is a Codec whose units list their records.
+type Lister interface {
+	// Listed returns the ids of a unit's records, in the era's order, as the unit's own bytes list them.
+	Listed(u Unit) ([]ID, error)
+}
+
 // Attester is a Codec whose units can be attested in batches: one certificate and a walk back over predecessor
 // links prove a whole segment.
 type Attester interface {

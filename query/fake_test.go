@@ -20,7 +20,9 @@ import (
 // "tag|address|text", and tag "-" means none.
 type toy struct{ ledger.Codec }
 
+// Links knows no other era.
 func (toy) Links(ledger.Key, *ledger.Record) (later, earlier []ledger.Key) { return nil, nil }
+
 func (toy) FormatID(id ledger.ID) string { return "0x" + id.String() }
 
 func (toy) KindName(k uint8) string   { return [...]string{"none", "data"}[k] }

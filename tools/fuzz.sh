@@ -12,7 +12,7 @@ while read -r dir; do
   for target in $targets; do
     # The fuzzer of the Go toolchain now and then reports its own deadline as a failure, without an input: once more then.
     for try in 1 2 3; do
-      if out=$(cd "$dir" && "$tmp/fuzz.test" -test.run '^$' -test.fuzz "^$target\$" -test.fuzztime "$time" -test.fuzzcachedir "$tmp/cache" 2>&1); then
+      if out=$(cd "$dir" && "$tmp/fuzz.test" -test.run '^$' -test.fuzz "^$target\$" -test.fuzztime "$time" -test.fuzzminimizetime 10x -test.fuzzcachedir "$tmp/cache" 2>&1); then
         echo "fuzz $target: $time, no fault"
         break
       fi

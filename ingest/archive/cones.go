@@ -142,10 +142,19 @@ func (c *Cones) read(seq uint64) (*storage.RawCone, error) {
 	return cone, nil
 }
 
+// raws returns a cone's records as sources give them. A cone file holds no ids: an era whose units list them may need
+// them to read bytes of a form that it does not know.
 func raws(codec ledger.Codec, cone *storage.RawCone) [][]byte {
+	var ids []ledger.ID
+	if l, ok := codec.(ledger.Lister); ok {
+		ids, _ = l.Listed(cone.Unit) // a unit that cannot be read is refused when it is begun
+	}
 	out := make([][]byte, len(cone.Records))
-	for i := range cone.Records {
-		out[i] = codec.Raw(&cone.Records[i])
+	for i, r := range cone.Records {
+		if i < len(ids) {
+			r.ID = ids[i]
+		}
+		out[i] = codec.Raw(&r)
 	}
 	return out
 }

@@ -10,12 +10,13 @@ import (
 	"permanode/ledger"
 )
 
-// Codec is this era's [ledger.Codec] and [ledger.Attester]. It holds nothing.
+// Codec is this era's [ledger.Codec], [ledger.Attester] and [ledger.Lister]. It holds nothing.
 type Codec struct{}
 
 var (
 	_ ledger.Codec    = Codec{}
 	_ ledger.Attester = Codec{}
+	_ ledger.Lister   = Codec{}
 )
 
 // maxTimeMs is the end of the year 9999: later times have no text.
@@ -93,6 +94,19 @@ func (Codec) Unit(raw []byte) (ledger.Unit, error) {
 		return ledger.Unit{}, err
 	}
 	return h.unit, nil
+}
+
+// Listed returns the digests of the transactions in a checkpoint's contents.
+func (Codec) Listed(u ledger.Unit) ([]ledger.ID, error) {
+	c, err := ParseContents(u.List)
+	if err != nil {
+		return nil, fmt.Errorf("contents of checkpoint %d: %w", u.Seq, err)
+	}
+	ids := make([]ledger.ID, len(c.Transactions))
+	for i := range ids {
+		ids[i] = ledger.NewID(c.Transactions[i].Transaction[:])
+	}
+	return ids, nil
 }
 
 // Head returns the certified summary of a unit and its contents.

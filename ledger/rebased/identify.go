@@ -112,14 +112,12 @@ func (Codec) ID(r *ledger.Record) (ledger.ID, error) {
 	readSignatures(s)
 	err := s.End()
 	if err == nil {
-		d := TransactionDigest(data)
-		if id := ledger.NewID(d[:]); r.ID == id || r.ID.IsZero() {
-			return id, nil
+		if d := TransactionDigest(data); r.ID == ledger.NewID(d[:]) {
+			return r.ID, nil
 		}
 	}
-	if end := endOf(r); end > 0 {
-		d := TransactionDigest(signed[intentLen : intentLen+end])
-		return ledger.NewID(d[:]), nil
+	if endByID(signed, r.ID) > 0 {
+		return r.ID, nil
 	}
 	if err != nil {
 		return ledger.ID{}, err
@@ -143,17 +141,15 @@ func storedEnd(r *ledger.Record) int {
 	if s.End() == nil {
 		return 0
 	}
-	return endOf(r)
+	return endByID(r.Parts[0].Raw, r.ID)
 }
 
 // maxSignatures is how many signatures a transaction of a form that is not known can have: today two.
 const maxSignatures = 127
 
-// endOf finds the end of a TransactionData that cannot be decoded: behind it stands the list of signatures, to the
-// last byte, and its digest is the record's id; of a record without one, as a cone file has it, the effects name the
-// digest. It returns its length, 0 if no place fits both.
-func endOf(r *ledger.Record) int {
-	signed, effects := r.Parts[0].Raw, r.Parts[1].Raw
+// endByID finds the end of a TransactionData that cannot be decoded: behind it stands the list of signatures, to the
+// last byte, and its digest is the record's id. It returns its length, 0 if no place fits both.
+func endByID(signed []byte, id ledger.ID) int {
 	h := newHash()
 	defer finish(h)
 	h.Write([]byte(saltTransaction))
@@ -165,8 +161,7 @@ func endOf(r *ledger.Record) int {
 		h.Write(signed[hashed:end])
 		hashed = end
 		var d Digest
-		h.Sum(d[:0])
-		if ledger.NewID(d[:]) == r.ID || r.ID.IsZero() && bytes.Contains(effects, AppendDigest(nil, d)) {
+		if h.Sum(d[:0]); ledger.NewID(d[:]) == id {
 			return end - intentLen
 		}
 	}
