@@ -1,6 +1,7 @@
 package ingest_test
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
@@ -24,6 +25,11 @@ func TestRebasedUndecoded(t *testing.T) {
 		}
 	}
 	framed.tip = units - 1
+	fromFiles, _ := c.byHand(t, 0, units-1)
+	fromFrames, _ := framed.byHand(t, 0, units-1)
+	if !reflect.DeepEqual(fromFiles, fromFrames) {
+		t.Error("records of unknown forms differ by where they came from")
+	}
 	for name, f := range map[string]*files{"files": c.files, "framed": framed} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, f.trust)
