@@ -3,11 +3,13 @@ package rebased_test
 import (
 	"bytes"
 	"errors"
+	"reflect"
 	"slices"
 	"testing"
 
 	"permanode/ledger"
 	"permanode/ledger/rebased"
+	"permanode/ledger/rebased/bcs"
 	"permanode/ledger/rebased/rebasedtest"
 )
 
@@ -56,6 +58,58 @@ func TestUndecoded(t *testing.T) {
 		t.Errorf("undecoded records of kinds %v: want unknown ones and users'", forms)
 	}
 	c.reprove(cones)
+}
+
+// TestRest: what a version that could not read effects left in one piece is split by one that can, and comes to the
+// same record. So it is with bytes that are not what the effects say: they are refused.
+func TestRest(t *testing.T) {
+	n, c := network(t, rebasedtest.Options{Transactions: 12})
+	for range 6 {
+		cp := n.Next()
+		raws := cp.Raws()
+		want, err := c.prove(cp.Head(), raws)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rests, bad := slices.Clone(raws), 0
+		for i := range cp.Records {
+			rest := restOf(&cp.Records[i])
+			raw := func(rest []byte) []byte {
+				parts := append(cp.Records[i].Parts()[:2:2], ledger.Part{Kind: ledger.PartRest, Raw: rest})
+				return rebased.Codec{}.Raw(&ledger.Record{ID: want.Records[i].ID, Parts: parts})
+			}
+			rests[i] = raw(rest)
+			for _, wrong := range [][]byte{append(bytes.Clone(rest), 0), rest[:len(rest)-1], flipped(rest, len(rest)-9)} {
+				if _, err := c.prove(cp.Head(), with(raws, i, raw(wrong))); codeOf(err) != "record.objects" && codeOf(err) != "record.events" {
+					t.Errorf("a rest of %d bytes for %d: %v", len(wrong), len(rest), err)
+				}
+				bad++
+			}
+		}
+		cone := c.seal(cp.Head(), rests)
+		if !reflect.DeepEqual(cone, want) || bad == 0 {
+			t.Errorf("unit %d: records with a rest come to another cone", cone.Unit.Seq)
+		}
+	}
+}
+
+func flipped(b []byte, at int) []byte {
+	b = bytes.Clone(b)
+	b[at] ^= 1
+	return b
+}
+
+// restOf returns what follows a record's effects in a checkpoint file.
+func restOf(r *rebasedtest.Record) []byte {
+	rest := []byte{0}
+	if r.Events != nil {
+		rest = append([]byte{1}, r.Events...)
+	}
+	for _, list := range [][][]byte{r.Inputs, r.Outputs} {
+		rest = bcs.AppendULEB(rest, uint32(len(list)))
+		rest = append(rest, bytes.Join(list, nil)...)
+	}
+	return rest
 }
 
 // TestUndecodedAltered: bytes of a form that nobody knows are proven too.

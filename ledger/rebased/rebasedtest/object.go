@@ -20,6 +20,7 @@ type object struct {
 	previous rebased.Digest
 	rebate   uint64
 	raw      []byte // as it was written
+	alien    bool   // in a form that nobody knows
 }
 
 // encode sets raw.
@@ -31,6 +32,9 @@ func (o *object) encode() {
 		v.Data.Move = &rebased.MoveObject{Type: o.typ, Version: o.version, Contents: o.contents}
 	}
 	o.raw = rebased.AppendObject(nil, &v)
+	if o.alien {
+		o.raw[0] = 2 // ObjectData
+	}
 }
 
 func (o *object) ref() rebased.ObjectRef {

@@ -288,12 +288,13 @@ func (p *plan) wrap() func() {
 	}
 }
 
-// unknown returns a record of a form that nobody knows yet: its transaction, its effects, or the status in them.
+// unknown returns a record of a form that nobody knows yet: its transaction, its effects, the status in them, or an
+// object that it writes.
 func (n *Network) unknown() Record {
 	p := &plan{n: n, sender: n.accounts[n.rng.IntN(5)]}
 	p.payer, p.coin = p.sender, p.sender.coins[0]
 	act := p.notarize()
-	which := n.rng.IntN(4)
+	which := n.rng.IntN(5)
 	p.sign(&p.call)
 	switch data := slices.Clone(p.record.Data); which {
 	case 0:
@@ -306,6 +307,7 @@ func (n *Network) unknown() Record {
 		p.record.Kind = 0
 	}
 	act()
+	p.done.touches[0].after.alien = which == 4
 	p.charge()
 	n.effects(&p.record, p.done)
 	r := &p.record
