@@ -55,6 +55,7 @@ type Collector struct {
 	triedFor problemKind
 	triedAt  time.Time   // the first of these tries
 	gap      storage.Gap // noted last
+	missed   storage.Gap // met last, whether noted or not
 
 	mu         sync.Mutex // guards what follows
 	notes      []storage.Note
@@ -156,7 +157,7 @@ func (c *Collector) catchUp(ctx context.Context) error {
 			}
 			return c.flushNotes(ctx)
 		case c.hopeless():
-			return fmt.Errorf("network %s: %s: %s: %w", c.name, unitRange(c.gap), c.gap.Reason, storage.ErrIncomplete)
+			return fmt.Errorf("network %s: %s: %s: %w", c.name, unitRange(c.missed), c.missed.Reason, storage.ErrIncomplete)
 		}
 		if err := sleep(ctx, min(wait, max(c.pool.pause(), longestOnce))); err != nil {
 			return err
@@ -280,6 +281,7 @@ func (c *Collector) stuck(ctx context.Context, p *problem, newest uint64) (time.
 	c.tries++
 	c.triedFor = p.kind
 	c.log.Info("unit cannot be had", "unit", p.seq, "try", c.tries, "reason", p.err)
+	c.missed = storage.Gap{From: p.seq, To: p.seq, Reason: oneLine(p.err.Error())}
 	if p.reset || p.kind == problemTransport && c.tries < 2 {
 		return c.backOff(), c.flushNotes(ctx)
 	}
@@ -288,6 +290,7 @@ func (c *Collector) stuck(ctx context.Context, p *problem, newest uint64) (time.
 		return 0, err
 	}
 	g := storage.Gap{From: p.seq, To: to, Reason: oneLine(p.err.Error())}
+	c.missed = g
 	c.meter.update(func(s *Status) { s.Gap = &g })
 	c.phase(Waiting)
 	if g != c.gap {

@@ -106,6 +106,9 @@ func openIotaLive(_ context.Context, f feedConfig) (*source, error) {
 
 func openIotaStore(ctx context.Context, f feedConfig) (*source, error) {
 	store, err := iotanode.OpenStore(ctx, f.iota())
+	if errors.Is(err, iotanode.ErrManifest) {
+		return nil, usagef("get the store's MANIFEST again, whole", "--from %q: %w", f.URL, err)
+	}
 	if err != nil {
 		return nil, err
 	}
