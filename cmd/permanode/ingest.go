@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -241,8 +242,54 @@ func openWriter(ctx context.Context, db *pebblestore.DB, name string, t ledger.T
 			return nil, usagef("choose another name, or another data directory",
 				"network %s is identity %s (%s) in this archive, and the trust file is of identity %s (%s)", name, row.Identity, row.Era, t.Identity, t.Era)
 		}
+		if row.Name == name && !bytes.Equal(row.Trust, t.Raw) {
+			if err := provesStored(ctx, db, row, t); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return db.Writer(ctx, networkRow(name, t))
+}
+
+// trustSamples is about how many units of a span a new trust file has to prove.
+const trustSamples = 64
+
+// provesStored refuses a trust file that would replace the one of a network and does not prove what is stored of it:
+// some units of each span tell, the last one among them. Adding keys to a file, or narrowing their ranges to what they signed, passes.
+func provesStored(ctx context.Context, db storage.Reader, row ledger.Network, t ledger.Trust) error {
+	codec, ok := eras.Codec(row.Era)
+	if !ok {
+		return nil // db.Writer says so
+	}
+	cov, err := db.Coverage(ctx, row.ID)
+	if err != nil {
+		return err
+	}
+	at := ledger.Start{
+		Trust: t,
+		State: func(ctx context.Context, keys [][]byte) ([][]byte, error) { return db.State(ctx, row.ID, keys) },
+		Known: func(_ context.Context, ids []ledger.ID) ([]bool, error) { return make([]bool, len(ids)), nil },
+	}
+	for _, s := range cov.Spans {
+		step := max(1, (s.Next()-s.Lo)/trustSamples)
+		for next := s.Lo; s.Has(next); next += step {
+			if s.Hi-next < step {
+				next = s.Hi // the last one in any case
+			}
+			u, _, err := db.Unit(ctx, row.ID, next)
+			if err != nil {
+				return fmt.Errorf("unit %d of %s: %w", next, row.Name, err)
+			}
+			if !u.AttestedBy.IsZero() {
+				continue // its own signatures were never checked
+			}
+			if _, err := codec.Begin(ctx, codec.Head(u), at); err != nil {
+				return usagef("go on with the trust file that the archive was made with: permanode trust show tells them apart",
+					"the trust file does not prove unit %d of %s, which is stored: %w", next, row.Name, err)
+			}
+		}
+	}
+	return nil
 }
 
 func networkRow(name string, t ledger.Trust) ledger.Network {

@@ -75,7 +75,7 @@ func (f Finding) String() string {
 	if f.File != "" {
 		s += " " + f.File
 	}
-	if f.Seq != 0 {
+	if f.Seq != 0 || f.What == "unit" || f.What == "record" || f.What == "manifest" {
 		s += fmt.Sprintf(" at unit %d", f.Seq)
 	}
 	if f.Key != "" {
