@@ -25,7 +25,7 @@ import (
 func bothEras(t *testing.T, dir string, units int) *checkpoints {
 	t.Helper()
 	eraStore(t, dir, true, units)
-	c := makeCheckpoints(t, rebasedtest.Options{Seed: 31, Transactions: 4, Epoch: 7, Unknown: 6}, units)
+	c := makeCheckpoints(t, rebasedtest.Options{Seed: 31, Transactions: 4, Epoch: 7, Unknown: 5}, units)
 	c.store(t, dir, rebased.Codec{}, nil)
 	return c
 }
