@@ -31,6 +31,13 @@ func newChain(t testing.TB, o rebasedtest.Options, units int) *chain {
 	return c
 }
 
+// grow adds a checkpoint with so many transactions of users.
+func (c *chain) grow(t testing.TB, transactions int) {
+	t.Helper()
+	c.made = append(c.made, c.net.NextOf(transactions))
+	c.add(t, c.made[len(c.made)-1].File())
+}
+
 // checkFull proves the whole store again from what lies in it.
 func (r *rig) checkFull() check.Report {
 	r.t.Helper()

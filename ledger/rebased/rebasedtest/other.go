@@ -33,3 +33,11 @@ func (n *Network) Other(c *Checkpoint) []byte {
 	d.certify()
 	return d.Head()
 }
+
+// NextOf returns the next checkpoint, with so many transactions of users in it.
+func (n *Network) NextOf(transactions int) *Checkpoint {
+	was := n.opts.Transactions
+	defer func() { n.opts.Transactions = was }()
+	n.opts.Transactions = transactions
+	return n.Next()
+}
