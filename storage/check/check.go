@@ -103,10 +103,7 @@ type Report struct {
 // storage.ErrCorrupt if there was a finding, and another one only where it could not go on: ctx ended or the
 // store cannot be read at all.
 func Run(ctx context.Context, o Options, found func(Finding)) (Report, error) {
-	c := &checker{o: o, found: found}
-	if c.o.Workers <= 0 {
-		c.o.Workers = runtime.GOMAXPROCS(0)
-	}
+	c := newChecker(o, found)
 	if err := c.run(ctx); err != nil {
 		return c.report, err
 	}
@@ -114,6 +111,13 @@ func Run(ctx context.Context, o Options, found func(Finding)) (Report, error) {
 		return c.report, fmt.Errorf("check found %d faults: %w", n, storage.ErrCorrupt)
 	}
 	return c.report, nil
+}
+
+func newChecker(o Options, found func(Finding)) *checker {
+	if o.Workers <= 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	return &checker{o: o, found: found}
 }
 
 type checker struct {

@@ -273,7 +273,7 @@ func repair(dir string, codec ledger.Codec, fs vfs.FS) (check.Repairs, error) {
 	if err != nil {
 		return check.Repairs{}, err
 	}
-	done, err := check.Repair(ctx, check.Options{Store: db, Codec: codecs, Workers: 1}, db.Writer)
+	done, err := check.Repair(ctx, check.Options{Store: db, Codec: codecs}, db.Writer)
 	return done, errors.Join(err, db.Close())
 }
 

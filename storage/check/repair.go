@@ -23,7 +23,7 @@ type Repairs struct {
 // the next Repair ends it. writer returns the writer of a network; Repair closes it. A unit whose bytes do not prove it
 // ends it with an error: that is damage, which Run lists.
 func Repair(ctx context.Context, o Options, writer func(context.Context, ledger.Network) (storage.Writer, error)) (done Repairs, err error) {
-	c := &checker{o: o, found: func(Finding) {}}
+	c := newChecker(o, func(Finding) {})
 	nets, err := o.Store.Networks(ctx)
 	if err != nil {
 		return done, err
