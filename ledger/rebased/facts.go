@@ -116,12 +116,12 @@ func (w *drawer) text(text string) {
 }
 
 func (w *drawer) transaction(tx *SenderSigned) {
+	w.address(tx.Data.Sender, "sender") // zero in what the network does itself
+	w.address(tx.Data.Gas.Owner, "gas_owner")
 	call, ok := tx.Data.Kind.(*Programmable)
 	if !ok {
-		return // nobody sends or pays for what the network does itself
+		return
 	}
-	w.address(tx.Data.Sender, "sender")
-	w.address(tx.Data.Gas.Owner, "gas_owner")
 	for i := range call.Inputs {
 		if a := &call.Inputs[i]; a.Type == ArgPure {
 			w.argument(a)

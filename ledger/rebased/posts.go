@@ -85,8 +85,10 @@ func recordPosts(r *ledger.Record, d *decoded, coins coinView) ([]ledger.Posting
 func (p *poster) transaction(tx *SenderSigned) {
 	data := &tx.Data
 	call, ok := data.Kind.(*Programmable)
-	if !ok {
-		return // nobody sends or pays for what the network does itself
+	if !ok { // what the network does itself bears the address zero, and nobody's signature
+		p.address(&data.Sender, ledger.RoleSend)
+		p.address(&data.Gas.Owner, ledger.RolePay)
+		return
 	}
 	p.address(&data.Sender, ledger.RoleSend|ledger.RoleSign)
 	pay := ledger.RolePay

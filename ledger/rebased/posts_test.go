@@ -278,7 +278,7 @@ func TestPosts(t *testing.T) {
 		{"calls and payloads", call, nil, fmt.Sprintf("5:1:sSp 9:%x:m 14:0x~0001::m::f:m", sum[:2])},
 		{"an object handed on", handed, nil, "5:1:< 5:2:> 8:10:m"},
 		{"a token spent", token, held, "5:1:< 8:11:< 11:1 0x~00ab::tok::TOK:<:-7"},
-		{"genesis", genesis, held, "5:2:> 8:10:>"},
+		{"genesis", genesis, held, "5:0:Sp 5:2:> 8:10:>"},
 		{"prologue", prologue, held, ""},
 	} {
 		r := ledger.Record{ID: ledger.NewID(make([]byte, 32))}
