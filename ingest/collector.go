@@ -282,6 +282,16 @@ func (c *Collector) stuck(ctx context.Context, p *problem, newest uint64) (time.
 	c.triedFor = p.kind
 	c.log.Info("unit cannot be had", "unit", p.seq, "try", c.tries, "reason", p.err)
 	c.missed = storage.Gap{From: p.seq, To: p.seq, Reason: oneLine(p.err.Error())}
+	if early := (*ledger.Unjudged)(nil); errors.As(p.err, &early) && early.Early && c.unopened && c.cfg.Start == 0 {
+		found, err := c.skipEarly(ctx, p.seq, newest)
+		if err != nil {
+			return 0, err
+		}
+		if found {
+			c.tries = 0
+			return 0, c.flushNotes(ctx)
+		}
+	}
 	if p.reset || p.kind == problemTransport && c.tries < 2 {
 		return c.backOff(), c.flushNotes(ctx)
 	}

@@ -182,6 +182,9 @@ func (s *Status) sentence() string {
 	case CatchingUp:
 		return fmt.Sprintf("%d units behind the newest source (%d); %s", s.Lag, s.Newest, mode)
 	case Following:
+		if !s.Any {
+			return fmt.Sprintf("waiting for unit %d, the first one wanted; the newest that a source has is %d", s.First, s.Newest)
+		}
 		return fmt.Sprintf("up to date at unit %d; %s", s.Last, mode)
 	case Waiting:
 		if s.Gap != nil {

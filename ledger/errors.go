@@ -24,8 +24,9 @@ func (e *Forged) Error() string { return fmt.Sprintf("unit %d: %s: %s", e.Seq, e
 // An Unjudged error reports a unit that cannot be judged yet: who signs at its place is told by units that are not
 // here. It is no reproach to a source.
 type Unjudged struct {
-	Seq uint64
-	Why string
+	Seq   uint64
+	Early bool // it lies before what the trust file knows of: no unit that comes later will tell
+	Why   string
 }
 
 func (e *Unjudged) Error() string { return fmt.Sprintf("unit %d cannot be judged: %s", e.Seq, e.Why) }

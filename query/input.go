@@ -110,7 +110,8 @@ func pathSegments(u *url.URL) ([]string, *Problem) {
 	return segments, nil
 }
 
-func unprintable(r rune) bool { return r <= ' ' || r >= 0x7f || r == '/' || r == '\\' }
+// unprintable lets spaces pass: they stand in the texts of types.
+func unprintable(r rune) bool { return r < ' ' || r >= 0x7f || r == '/' || r == '\\' }
 
 func (rt *route) take(segments []string) (map[string]string, bool) {
 	pattern := strings.Split(rt.pattern[1:], "/")

@@ -21,6 +21,7 @@ import (
 
 	"permanode/ledger"
 	"permanode/ledger/eras"
+	"permanode/ledger/rebased"
 	"permanode/query"
 )
 
@@ -389,6 +390,9 @@ func (n *networkConfig) check(at string, ps *problems) {
 	}
 	if len(n.Snapshot) > 2 {
 		ps.add(at+".snapshot", len(n.Snapshot), "names more than a full and a delta file", "name at most two")
+	}
+	if len(n.Snapshot) > 0 && n.Era == string(rebased.Era) {
+		ps.add(at+".snapshot", n.Snapshot[0], "is not for a network of the era "+n.Era+", which begins with its first unit", "leave it out")
 	}
 	for j, s := range n.Snapshot {
 		if info, err := os.Stat(s); err != nil || !info.Mode().IsRegular() {

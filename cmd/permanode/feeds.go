@@ -62,7 +62,7 @@ func feedTypesOf(era ledger.Era) (names []string) {
 func openHornet2(_ context.Context, f feedConfig) (*source, error) {
 	node, err := hornet2.New(hornet2.Config{Name: f.Name, URL: f.URL, Timeout: f.timeout})
 	if err != nil {
-		return nil, usagef("write it like "+feedTypes[feedHornet2].example, "--from: %w", err)
+		return nil, usagef("write it like "+feedTypes[feedHornet2].example, "%s: %w", f.URL, err)
 	}
 	return &source{
 		Source: node, name: node.Name(), era: stardust.Era, close: func() error { node.Close(); return nil },
@@ -83,7 +83,7 @@ func openHornet2(_ context.Context, f feedConfig) (*source, error) {
 func openIotaGRPC(_ context.Context, f feedConfig) (*source, error) {
 	node, err := iotanode.NewGRPC(f.iota())
 	if err != nil {
-		return nil, usagef("write it like "+feedTypes[feedIotaGRPC].example, "--from: %w", err)
+		return nil, usagef("write it like "+feedTypes[feedIotaGRPC].example, "%s: %w", f.URL, err)
 	}
 	return &source{Source: node, name: node.Name(), era: rebased.Era, feeds: []ingest.Feed{node.Feed()}, close: node.Close, trust: noSnapshots(node.Trust)}, nil
 }
@@ -91,7 +91,7 @@ func openIotaGRPC(_ context.Context, f feedConfig) (*source, error) {
 func openIotaREST(_ context.Context, f feedConfig) (*source, error) {
 	node, err := iotanode.NewREST(f.iota())
 	if err != nil {
-		return nil, usagef("write it like "+feedTypes[feedIotaREST].example, "--from: %w", err)
+		return nil, usagef("write it like "+feedTypes[feedIotaREST].example, "%s: %w", f.URL, err)
 	}
 	return &source{Source: node, name: node.Name(), era: rebased.Era, close: node.Close, trust: noSnapshots(node.Trust)}, nil
 }
@@ -99,7 +99,7 @@ func openIotaREST(_ context.Context, f feedConfig) (*source, error) {
 func openIotaLive(_ context.Context, f feedConfig) (*source, error) {
 	store, err := iotanode.NewLive(f.iota())
 	if err != nil {
-		return nil, usagef("write it like "+feedTypes[feedIotaLive].example, "--from: %w", err)
+		return nil, usagef("write it like "+feedTypes[feedIotaLive].example, "%s: %w", f.URL, err)
 	}
 	return &source{Source: store, name: store.Name(), era: rebased.Era, close: store.Close}, nil
 }
@@ -107,7 +107,7 @@ func openIotaLive(_ context.Context, f feedConfig) (*source, error) {
 func openIotaStore(ctx context.Context, f feedConfig) (*source, error) {
 	store, err := iotanode.OpenStore(ctx, f.iota())
 	if errors.Is(err, iotanode.ErrManifest) {
-		return nil, usagef("get the store's MANIFEST again, whole", "--from %q: %w", f.URL, err)
+		return nil, usagef("get the store's MANIFEST again, whole", "%s: %w", f.URL, err)
 	}
 	if err != nil {
 		return nil, err
@@ -154,6 +154,9 @@ func (f *feedConfig) check(at string, era ledger.Era, ps *problems) {
 			types = slices.Sorted(maps.Keys(feedTypes))
 		}
 		ps.add(at+".type", f.Type, "is no feed type of the era "+string(era), "use "+strings.Join(types, ", "))
+		if kind.era != era && len(feedTypesOf(era)) > 0 {
+			return // what its address should be is not known
+		}
 	}
 	if err := f.checkURL(kind); err != nil {
 		ps.add(at+".url", redact(f.URL), err.Error(), "write it like "+cmp.Or(kind.example, feedTypes[feedHornet2].example))
@@ -170,9 +173,11 @@ func (f *feedConfig) checkURL(kind feedType) error {
 		return errors.New("is no address")
 	case kind.path && !strings.Contains(f.URL, "://"):
 		return nil
-	case f.Type == feedIotaGRPC && !slices.Contains([]string{"grpc", "grpcs", "http", "https"}, u.Scheme):
+	case f.Type == feedIotaDir:
+		return errors.New("is no path of a folder")
+	case f.Type == feedIotaGRPC && (u.Scheme != "grpc" && u.Scheme != "grpcs" || u.Port() == "" || u.Path != "" && u.Path != "/"):
 		return errors.New("is no address of a gRPC service")
-	case f.Type == feedIotaGRPC && u.Host != "":
+	case f.Type == feedIotaGRPC:
 		return nil
 	}
 	_, err = hornet2.New(hornet2.Config{URL: f.URL}) // judges any http address

@@ -96,6 +96,11 @@ func (p *program) ingest(ctx context.Context, f *ingestFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	if f.timeout > 0 {
+		limit, cancel := context.WithTimeout(ctx, f.timeout)
+		defer cancel()
+		ctx = limit
+	}
 	sources, err := openSources(ctx, f.from, int64(memory), codec)
 	if err != nil {
 		return err
@@ -113,11 +118,6 @@ func (p *program) ingest(ctx context.Context, f *ingestFlags) (err error) {
 	snapshot, err := p.chooseSnapshot(trust, sources, f.snapshot)
 	if err != nil {
 		return err
-	}
-	if f.timeout > 0 {
-		limit, cancel := context.WithTimeout(ctx, f.timeout)
-		defer cancel()
-		ctx = limit
 	}
 	db, err := p.open(f.data, memory, false, p.logger(slog.LevelWarn))
 	if err != nil {

@@ -118,8 +118,13 @@ func (s *service) follow(ctx context.Context, conf *config, n networkConfig) (_ 
 	for _, f := range n.Feeds {
 		f.memory = memory
 		opened, err := feedTypes[f.Type].open(ctx, f)
+		if err != nil && ctx.Err() == nil {
+			s.log.Warn("feed cannot be opened yet", "network", n.Name, "feed", f.Name, "error", err)
+			later := &late{name: f.Name, open: func(ctx context.Context) (*source, error) { return feedTypes[f.Type].open(ctx, f) }}
+			opened, err = &source{Source: later, name: f.Name, close: later.Close}, nil
+		}
 		if err != nil {
-			return nil, fmt.Errorf("networks: %s: feed %s: %w", n.Name, f.Name, err)
+			return nil, err
 		}
 		sources, feeds = append(sources, opened), append(feeds, opened.feeds...)
 	}

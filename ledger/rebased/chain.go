@@ -72,7 +72,7 @@ func (r *Rules) committee(ctx context.Context, h *head, before *Summary, at *led
 	case epoch == r.Committee.Epoch:
 		return r.Committee, nil
 	case epoch < r.Committee.Epoch:
-		return nil, unjudged("it is of epoch %d, the trust file's committee of epoch %d", epoch, r.Committee.Epoch)
+		return nil, &ledger.Unjudged{Seq: h.unit.Seq, Early: true, Why: fmt.Sprintf("it is of epoch %d, the trust file's committee of epoch %d", epoch, r.Committee.Epoch)}
 	case before != nil && before.EndOfEpoch != nil && before.Epoch+1 == epoch:
 		return r.checked.get(epoch, before.EndOfEpoch.Committee)
 	}
