@@ -23,7 +23,7 @@ func (w *window) attest(ctx context.Context, stored *ledger.Cone, start *ledger.
 	heads, last := [][]byte{w.codec.Head(stored.Unit)}, stored.Unit.ID
 	for next := seq + 1; last != stored.Unit.AttestedBy; next++ {
 		if uint64(len(heads)) < by.Segment() && !w.span.Has(next) {
-			return w.ownSignatures(ctx, by, stored, start)
+			return w.ownSignatures(ctx, by, stored, heads, start)
 		}
 		if uint64(len(heads)) >= by.Segment() {
 			return fmt.Errorf("unit %s, whose signatures prove it, is not one of the next %d", w.codec.FormatID(stored.Unit.AttestedBy), len(heads))
@@ -47,11 +47,17 @@ func (w *window) attest(ctx context.Context, stored *ledger.Cone, start *ledger.
 }
 
 // ownSignatures completes start for a unit that one behind the end of the span attests, if its own signatures prove it.
-func (w *window) ownSignatures(ctx context.Context, by ledger.Attester, stored *ledger.Cone, start *ledger.Start) error {
-	if _, err := by.Attest(ctx, [][]byte{w.codec.Head(stored.Unit)}, *start); err != nil {
-		return fmt.Errorf("unit %s, which attests it, is not stored yet, and its own signatures do not prove it: %w",
-			w.codec.FormatID(stored.Unit.AttestedBy), err)
+// heads are those from the unit to the end of the span, where nothing may attest it yet.
+func (w *window) ownSignatures(ctx context.Context, by ledger.Attester, stored *ledger.Cone, heads [][]byte, start *ledger.Start) error {
+	u := &stored.Unit
+	attested, err := by.Attest(ctx, heads, *start)
+	if u.Seq%by.Segment()+uint64(len(heads)) >= by.Segment() || err == nil && attested[0].By != attested[len(heads)-1].Unit {
+		return fmt.Errorf("unit %s, whose signatures are to prove it, does not stand behind it", w.codec.FormatID(u.AttestedBy))
 	}
-	start.Attested = ledger.Attestation{Unit: stored.Unit.ID, By: stored.Unit.AttestedBy}
+	if _, err := by.Attest(ctx, heads[:1], *start); err != nil {
+		return fmt.Errorf("unit %s, which attests it, is not stored yet, and its own signatures do not prove it: %w",
+			w.codec.FormatID(u.AttestedBy), err)
+	}
+	start.Attested = ledger.Attestation{Unit: u.ID, By: u.AttestedBy}
 	return nil
 }

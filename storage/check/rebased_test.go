@@ -29,15 +29,16 @@ import (
 
 // checkpoints is a generated chain.
 type checkpoints struct {
-	trust ledger.Trust
-	made  []*rebasedtest.Checkpoint
-	by    map[ledger.ID]ledger.ID // who attests each unit of a whole segment, as stored
+	trust   ledger.Trust
+	made    []*rebasedtest.Checkpoint
+	segment int                     // units that one certificate attests at most
+	by      map[ledger.ID]ledger.ID // who attests each unit of a whole segment, as stored
 }
 
 func makeCheckpoints(t testing.TB, o rebasedtest.Options, units int) *checkpoints {
 	t.Helper()
 	n := rebasedtest.New(o)
-	c := &checkpoints{}
+	c := &checkpoints{segment: 16}
 	var err error
 	if c.trust, err = (rebased.Codec{}).ParseTrust(n.Trust()); err != nil {
 		t.Fatal(err)
@@ -77,10 +78,9 @@ func (c *checkpoints) store(t testing.TB, dir string, codec ledger.Codec, fs vfs
 	attested := map[ledger.ID]ledger.Attestation{}
 	c.by = map[ledger.ID]ledger.ID{}
 	for i, made := range c.made {
-		const segment = 16
-		if i%segment == 0 && i+segment <= len(c.made) {
+		if i%c.segment == 0 && i+c.segment <= len(c.made) {
 			var heads [][]byte
-			for _, m := range c.made[i : i+segment] {
+			for _, m := range c.made[i : i+c.segment] {
 				heads = append(heads, m.Head())
 			}
 			list, err := codec.(ledger.Attester).Attest(ctx, heads, start)

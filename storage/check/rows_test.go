@@ -26,6 +26,7 @@ func bothEras(t *testing.T, dir string, units int) *checkpoints {
 	t.Helper()
 	eraStore(t, dir, true, units)
 	c := makeCheckpoints(t, rebasedtest.Options{Seed: 31, Transactions: 4, Epoch: 7, Unknown: 5}, units)
+	c.segment = 14 // where the second epoch ends: no unit is left that another one, still to come, could attest
 	c.store(t, dir, rebased.Codec{}, nil)
 	return c
 }
