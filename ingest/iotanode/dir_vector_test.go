@@ -2,6 +2,7 @@ package iotanode
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"permanode/ingest"
 	"permanode/internal/ranges"
 	"permanode/internal/replay/iotareplay"
+	"permanode/ledger/ledgertest"
 )
 
 // A node writes its files in place: a partial one is an error for now, and never an answer. Files that come later
@@ -132,5 +134,52 @@ func TestSingleFileVector(t *testing.T) {
 	wantCone(t, d, chain, 4)
 	if _, err := d.Head(context.Background(), 5); !errors.Is(err, ingest.ErrUnknown) {
 		t.Errorf("another number: %v", err)
+	}
+}
+
+// TestTrustLacksMemberVector: checkpoint 0 has the signatures of some members only, so a committee without one of the
+// others passes there; the checkpoint that closes the epoch tells.
+func TestTrustLacksMemberVector(t *testing.T) {
+	for _, dir := range ledgertest.Paths(t, "rebased/checkpoints/*/committee_epoch0.json") {
+		dir = filepath.Dir(dir)
+		refused := false
+		for lacking := range 4 {
+			folder := t.TempDir()
+			if err := os.CopyFS(folder, os.DirFS(dir)); err != nil {
+				t.Fatal(err)
+			}
+			name := filepath.Join(folder, committeeFile)
+			var file map[string]any
+			raw, err := os.ReadFile(name)
+			if err == nil {
+				err = json.Unmarshal(raw, &file)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			all, ok := file["validators"].([]any)
+			if !ok || lacking >= len(all) {
+				continue
+			}
+			file["validators"] = slices.Delete(slices.Clone(all), lacking, lacking+1)
+			if raw, err = json.Marshal(file); err == nil {
+				err = os.WriteFile(name, raw, 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, err := OpenDir(Config{Address: folder})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, lines, err := d.Trust(t.Context()); err == nil {
+				t.Errorf("%s without member %d: %q", dir, lacking, lines)
+			} else if strings.Contains(err.Error(), "did not certify checkpoint") && !strings.Contains(err.Error(), "checkpoint 0:") {
+				refused = true
+			}
+		}
+		if !refused {
+			t.Errorf("%s: no committee passed checkpoint 0 and fell at the closing one", dir)
+		}
 	}
 }
