@@ -52,7 +52,7 @@ func TestRebasedFlipRows(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	n := fewUnits(6)
 	if os.Getenv("PERMANODE_TORTURE") != "" {
-		n = 400
+		n = 250
 	}
 	needless := 0
 	for _, table := range []byte("UMRPST") {
