@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -76,23 +75,7 @@ func New(c Config) (*Source, error) {
 		c.Parallel = defaultParallel
 	}
 	s.slots = make(chan struct{}, c.Parallel)
-	transport := c.Transport
-	if transport == nil {
-		transport = &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
-			TLSHandshakeTimeout:    5 * time.Second,
-			MaxConnsPerHost:        c.Parallel,
-			MaxIdleConnsPerHost:    c.Parallel,
-			IdleConnTimeout:        time.Minute,
-			MaxResponseHeaderBytes: 64 << 10,
-			// A packed answer could unpack to anything.
-			DisableCompression: true,
-		}
-	}
-	s.client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
-		return http.ErrUseLastResponse // a node does not send its clients elsewhere
-	}}
+	s.client = ingest.NewClient(c.Parallel, c.Transport)
 	return s, nil
 }
 

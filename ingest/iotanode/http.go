@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -49,23 +48,7 @@ func newWeb(c Config, base string) (*web, error) {
 		w.name = publicName(u)
 	}
 	w.base.Path += base
-	transport := c.Transport
-	if transport == nil {
-		transport = &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			DialContext:            (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
-			TLSHandshakeTimeout:    5 * time.Second,
-			MaxConnsPerHost:        c.Parallel,
-			MaxIdleConnsPerHost:    c.Parallel,
-			IdleConnTimeout:        time.Minute,
-			MaxResponseHeaderBytes: 64 << 10,
-			DisableCompression:     true, // a packed answer could unpack to anything
-			ForceAttemptHTTP2:      true,
-		}
-	}
-	w.client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
-		return http.ErrUseLastResponse // a server does not send its clients elsewhere
-	}}
+	w.client = ingest.NewClient(c.Parallel, c.Transport)
 	return w, nil
 }
 
