@@ -72,7 +72,6 @@ type onceLiar struct {
 	*chainNode
 	mu   sync.Mutex
 	lies map[uint64]lie // not told yet
-	told map[string]int // by code: how often a lie was told that may be noted with it alone
 }
 
 func (o *onceLiar) Head(ctx context.Context, seq uint64) ([]byte, error) {
@@ -97,7 +96,7 @@ func (o *onceLiar) Cone(ctx context.Context, seq uint64) ([]byte, [][]byte, erro
 	return o.chainNode.Cone(ctx, seq)
 }
 
-// told compares what was noted about source with the lies that it told: each is there with a code of its own.
+// checkTold compares what was noted about source with the lies that it told: each is there with a code of its own.
 func (r *rig) checkTold(source string, lies map[uint64]lie) {
 	r.t.Helper()
 	noted := map[uint64][]string{}
