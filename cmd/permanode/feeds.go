@@ -140,7 +140,7 @@ func noSnapshots(trust func(context.Context) ([]byte, []string, error)) func(con
 func (f *feedConfig) iota() iotanode.Config {
 	return iotanode.Config{
 		Name: f.Name, Address: f.URL, Timeout: f.timeout,
-		MaxGenesis: f.memory / 4, MaxBytes: min(f.memory/8, 64<<20), Window: min(f.memory/16, 64<<20),
+		MaxGenesis: f.memory / 4, MaxBytes: min(f.memory/4, 64<<20), Window: min(f.memory/16, 64<<20),
 	}
 }
 

@@ -253,6 +253,9 @@ func (k *netCheck) comparePostings(ctx context.Context, part []int, sum, have *s
 		}
 	}
 	err := k.eachCone(ctx, func(c *ledger.Cone) {
+		if c == nil {
+			return // found before
+		}
 		at := ledger.Ord{Seq: c.Unit.Seq, Pos: ledger.UnitPos}
 		add(ledger.Posting{Key: ledger.Key{Kind: ledger.KeyUnit, Val: c.Unit.ID.Key()}, Role: ledger.RoleMention}, at)
 		for _, p := range c.Posts {
@@ -291,16 +294,15 @@ func (k *netCheck) comparePostings(ctx context.Context, part []int, sum, have *s
 	return ctx.Err()
 }
 
-// eachCone calls f with every cone that can be read.
+// eachCone calls f with every cone, nil for one that cannot be read.
 func (k *netCheck) eachCone(ctx context.Context, f func(*ledger.Cone)) error {
 	for _, s := range k.cov.Spans {
 		for next := s.Lo; s.Has(next); {
 			for c, err := range k.o.Store.Cones(ctx, k.n.ID, next, s.Hi) {
-				if err == nil {
-					f(c)
-				} else if ctx.Err() != nil {
+				if err != nil && ctx.Err() != nil {
 					return ctx.Err()
 				}
+				f(c)
 				next++
 			}
 		}

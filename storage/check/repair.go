@@ -47,14 +47,21 @@ func (c *checker) repair(ctx context.Context, n ledger.Network, writer func(cont
 	if err != nil {
 		return err
 	}
-	first := k.begun
+	first, unread := k.begun, 0
 	err = k.eachCone(ctx, func(cone *ledger.Cone) {
+		if cone == nil {
+			unread++
+			return
+		}
 		for i := range cone.Records {
 			if cone.Records[i].Undecoded {
 				first = min(first, cone.Unit.Seq)
 			}
 		}
 	})
+	if err == nil && unread > 0 {
+		err = fmt.Errorf("%d units cannot be read: permanode check --full lists all damage: %w", unread, storage.ErrCorrupt)
+	}
 	if err != nil || first > ledger.MaxSeq {
 		return err
 	}
