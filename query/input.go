@@ -102,7 +102,7 @@ func pathSegments(u *url.URL) ([]string, *Problem) {
 	segments := strings.Split(path[1:], "/")
 	for i, s := range segments {
 		plain, err := url.PathUnescape(s)
-		if err != nil || plain == "" || plain == "." || plain == ".." || strings.ContainsFunc(plain, unprintable) {
+		if err != nil || plain == "" || plain == "." || plain == ".." || strings.TrimSpace(plain) != plain || strings.ContainsFunc(plain, unprintable) {
 			return nil, problem("bad-path", "part %d of the path %s is empty, dots, or not printable ASCII", i+1, quote(path))
 		}
 		segments[i] = plain
@@ -110,7 +110,7 @@ func pathSegments(u *url.URL) ([]string, *Problem) {
 	return segments, nil
 }
 
-// unprintable lets spaces pass: they stand in the texts of types.
+// unprintable lets spaces pass: inside the texts of types they stand.
 func unprintable(r rune) bool { return r < ' ' || r >= 0x7f || r == '/' || r == '\\' }
 
 func (rt *route) take(segments []string) (map[string]string, bool) {
