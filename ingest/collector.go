@@ -204,7 +204,11 @@ func (c *Collector) turn(ctx context.Context) (wait time.Duration, err error) {
 	}
 	c.nameOthers()
 	oldest, newest, ok := c.pool.span()
-	c.meter.update(func(s *Status) { s.Newest = max(newest, s.Last) })
+	c.meter.update(func(s *Status) {
+		if s.Newest = newest; s.Any {
+			s.Newest = max(newest, s.Last)
+		}
+	})
 	if c.span.Load() == nil && ok {
 		c.beginByClaims(oldest)
 	}

@@ -102,6 +102,9 @@ func (p *program) ingest(ctx context.Context, f *ingestFlags) (err error) {
 		ctx = limit
 	}
 	sources, err := openSources(ctx, f.from, int64(memory), codec)
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		err = errors.Join(f.late(), err)
+	}
 	if err != nil {
 		return err
 	}
@@ -129,12 +132,20 @@ func (p *program) ingest(ctx context.Context, f *ingestFlags) (err error) {
 		Quarantine: quarantine(f.data), Memory: int64(memory), Log: p.logger(slog.LevelWarn),
 	})
 	if errors.Is(missing, context.DeadlineExceeded) && ctx.Err() != nil {
-		missing = fmt.Errorf("%w: the timeout of %s has passed", storage.ErrIncomplete, f.timeout)
+		missing = f.late()
 	}
 	if missing != nil && !errors.Is(missing, storage.ErrIncomplete) {
 		return missing
 	}
-	return errors.Join(missing, p.summary(context.WithoutCancel(ctx), db, name, f.json))
+	err = p.summary(context.WithoutCancel(ctx), db, name, f.json)
+	if missing != nil && errors.As(err, new(*query.UnknownNetworkError)) {
+		err = nil // nothing came at all: that was said
+	}
+	return errors.Join(missing, err)
+}
+
+func (f *ingestFlags) late() error {
+	return fmt.Errorf("%w: the timeout of %s has passed", storage.ErrIncomplete, f.timeout)
 }
 
 func trustAndCodec(name string) (ledger.Trust, ledger.Codec, error) {

@@ -153,6 +153,10 @@ func TestTampered(t *testing.T) {
 		val[at] ^= 1
 		return val
 	}
+	left := fewUnits(1000)
+	if left < 1000 { // the race detector
+		left = 8
+	}
 	for name, c := range map[string]struct {
 		table byte
 		do    change
@@ -267,6 +271,9 @@ func TestTampered(t *testing.T) {
 			return check.Finding{What: "coverage", Seq: 9}
 		}},
 	} {
+		if left--; left < 0 {
+			break // which ones, the order of the map says
+		}
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			build(t, dir, storagetest.Shape{}, 600)

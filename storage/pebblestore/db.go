@@ -28,6 +28,7 @@ type DB struct {
 	pressure pressure
 	known    map[string]fileSum  // tables that SUMS named and that were compared; set by open alone
 	faults   []storage.FileFault // what differs from SUMS; set by open alone
+	bare     bool                // no SUMS was there: the last stop was no clean one; set by open alone
 
 	accused sync.Map // names of corrupt files that the log has
 

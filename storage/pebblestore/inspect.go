@@ -266,7 +266,8 @@ func keyWords(key []byte) string {
 }
 
 // Damage returns the files that differ from what the last clean stop wrote, each table with the rows that
-// cannot be read in it.
+// cannot be read in it. After a stop that was not clean nothing says what they should be: then each table is read
+// whole, and returned if rows of it cannot be.
 func (d *DB) Damage(ctx context.Context) iter.Seq2[storage.FileFault, error] {
 	return func(yield func(storage.FileFault, error) bool) {
 		for _, f := range d.faults {
@@ -278,6 +279,38 @@ func (d *DB) Damage(ctx context.Context) iter.Seq2[storage.FileFault, error] {
 				}
 			}
 			if !yield(f, nil) {
+				return
+			}
+		}
+		if d.bare {
+			d.unreadable(ctx, yield)
+		}
+	}
+}
+
+// unreadable reads all tables in use.
+func (d *DB) unreadable(ctx context.Context, yield func(storage.FileFault, error) bool) {
+	d.mu.Lock()
+	if d.closed || d.db == nil {
+		d.mu.Unlock()
+		return
+	}
+	d.users++
+	d.mu.Unlock()
+	defer (&view{d: d}).close()
+	levels, err := d.db.SSTables()
+	if err != nil {
+		yield(storage.FileFault{}, err)
+		return
+	}
+	for _, tables := range levels {
+		for _, t := range tables {
+			name := fmt.Sprintf("%06d.sst", uint64(t.FileNum))
+			hit, err := d.tableDamage(ctx, name)
+			if err == nil && (len(hit) == 0 || strings.HasPrefix(hit[0], "no row: ")) {
+				continue
+			}
+			if !yield(storage.FileFault{Name: name, Why: "not all of it can be read", Hit: hit}, err) || err != nil {
 				return
 			}
 		}

@@ -83,6 +83,7 @@ func open(dir string, opts Options) (_ *DB, err error) {
 	if err != nil {
 		return nil, err
 	}
+	d.bare = want == nil && len(d.faults) == 0
 	if err := d.checkPresent(); err != nil {
 		if !opts.Damaged || !errors.Is(err, storage.ErrCorrupt) {
 			return nil, err
