@@ -188,7 +188,7 @@ func anySource(ctx context.Context, name string) (*source, error) {
 		s, err := openSource(ctx, feedConfig{URL: name}, rebased.Codec{})
 		if _, missing := os.Stat(name); err != nil && missing == nil && !strings.HasSuffix(name, ".chk") {
 			return nil, usagef("a source is "+wanted[stardust.Era]+"; or "+wanted[rebased.Era],
-				"--from %q is no source: it is no recording (network.json or rest.jsonl.gz is not inside), no checkpoint file and no folder or store of them", name)
+				"--from %q is no source: it is no recording (network.json or rest.jsonl.gz is not inside), no checkpoint file and no folder or store of them: %w", name, err)
 		}
 		return s, err
 	default:

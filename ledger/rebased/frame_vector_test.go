@@ -290,7 +290,7 @@ func plain(t testing.TB, n int) *altered {
 			return a
 		}
 	}
-	t.Skip("no such file among the vectors")
+	ledgertest.Missing(t, "file of plain records")
 	return nil
 }
 

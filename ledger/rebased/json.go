@@ -103,48 +103,6 @@ func jsonOpt[T any](j *jsonText, v *T, value func(T)) {
 	}
 }
 
-// SummaryJSON returns the JSON form of s.
-func SummaryJSON(s *Summary) []byte {
-	var j jsonText
-	j.summary(s)
-	return j.b
-}
-
-// ContentsJSON returns the JSON form of c.
-func ContentsJSON(c *Contents) []byte {
-	var j jsonText
-	j.contents(c)
-	return j.b
-}
-
-// TransactionJSON returns the JSON form of d.
-func TransactionJSON(d *TransactionData) []byte {
-	var j jsonText
-	j.transactionData(d)
-	return j.b
-}
-
-// EffectsJSON returns the JSON form of e.
-func EffectsJSON(e *Effects) []byte {
-	var j jsonText
-	j.effects(e)
-	return j.b
-}
-
-// EventsJSON returns the JSON form of a TransactionEvents.
-func EventsJSON(events []Event) []byte {
-	var j jsonText
-	j.events(events)
-	return j.b
-}
-
-// ObjectJSON returns the JSON form of o.
-func ObjectJSON(o *Object) []byte {
-	var j jsonText
-	j.object(o)
-	return j.b
-}
-
 // UnitJSON returns the JSON form of a checkpoint without its records: summary, certificate and contents. What this
 // version cannot read appears as {"undecoded": why, "bcs": hex}.
 func UnitJSON(header, auth, list []byte) []byte {

@@ -57,7 +57,7 @@ func TestMultisigVector(t *testing.T) {
 	sigs, data := goodSignatures(t)
 	raw := sigs[FlagMultisig]
 	if raw == nil {
-		t.Skip("no multisig signature")
+		ledgertest.Missing(t, "multisig signature")
 	}
 	digest := SigningDigest(data[FlagMultisig])
 	good := func() *multisig {
@@ -136,7 +136,7 @@ func TestMultisigPasskeyVector(t *testing.T) {
 	sigs, data := goodSignatures(t)
 	raw := sigs[FlagPasskey]
 	if raw == nil {
-		t.Skip("no passkey signature")
+		ledgertest.Missing(t, "passkey signature")
 	}
 	s, err := ParseSignature(raw)
 	if err != nil {
@@ -166,7 +166,7 @@ func TestPasskeyVector(t *testing.T) {
 	sigs, data := goodSignatures(t)
 	raw := sigs[FlagPasskey]
 	if raw == nil {
-		t.Skip("no passkey signature")
+		ledgertest.Missing(t, "passkey signature")
 	}
 	for _, c := range []struct{ was, is string }{
 		{"webauthn.get", "webauthn.new"},

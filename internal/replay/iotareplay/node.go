@@ -85,13 +85,6 @@ func (n *Node) SetPerMessage(count int) {
 	n.per = max(count, 1)
 }
 
-// Calls returns how many gRPC calls there were.
-func (n *Node) Calls() int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.calls
-}
-
 func (n *Node) span() (lowest, tip uint64, moved <-chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
