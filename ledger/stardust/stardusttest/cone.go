@@ -46,11 +46,17 @@ func (b *builder) keep(id stardust.Hash, raw []byte, parents []stardust.Hash, o 
 	b.raws[id], b.parents[id], b.outcomes[id] = raw, parents, o
 }
 
+var outcomeOfData = Outcome{State: ledger.NoTransaction}
+
 // step adds one block: of 100 about 62 carry a transaction, as in the recordings.
 func (b *builder) step() {
 	n := b.n
+	if n.corpus != nil {
+		n.corpus.step(b)
+		return
+	}
 	if n.rng.IntN(100) >= 62 {
-		b.add(n.data(), Outcome{State: ledger.NoTransaction}, n.rng.IntN(3) > 0)
+		b.add(n.data(), outcomeOfData, n.rng.IntN(3) > 0)
 		return
 	}
 	if n.rng.IntN(4) == 0 {

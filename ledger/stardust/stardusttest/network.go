@@ -22,13 +22,15 @@ import (
 // Options shape a network. The zero value is a small network of the recorded mix.
 type Options struct {
 	Seed     uint64
-	Name     string // of the network, "stardusttest" if empty
-	Blocks   int    // of a cone, beside the block of the milestone before; 20 if 0
-	KeyCount int    // signatures a milestone needs; 2 if 0
-	Rotation uint32 // milestone from which another key signs; 10 if 0. Ranges overlap for 3 milestones
-	Receipts uint32 // every so many milestones one carries a receipt; 7 if 0
-	Change   uint32 // milestone that announces other protocol parameters; 9 if 0
-	History  bool   // keep what snapshot files of any milestone need
+	Name     string  // of the network, "stardusttest" if empty
+	Blocks   int     // of a cone, beside the block of the milestone before; 20 if 0
+	KeyCount int     // signatures a milestone needs; 2 if 0
+	Rotation uint32  // milestone from which another key signs; 10 if 0. Ranges overlap for 3 milestones
+	Receipts uint32  // every so many milestones one carries a receipt; 7 if 0
+	Change   uint32  // milestone that announces other protocol parameters; 9 if 0
+	History  bool    // keep what snapshot files of any milestone need
+	Interval uint32  // seconds from one milestone to the next; 10 if 0
+	Corpus   *Corpus // traffic to search in, instead of the recorded mix; nil if none
 }
 
 const (
@@ -37,7 +39,7 @@ const (
 	supply       = 2_779_530_283_277_761
 	treasury     = 1_000_000_000_000
 	genesisTime  = 1_700_000_000
-	second       = 10 // seconds from one milestone to the next
+	second       = 10 // Interval if none is given
 )
 
 // Network makes one milestone after the other. It belongs to one goroutine.
@@ -57,6 +59,7 @@ type Network struct {
 	block    []byte // of the milestone before, nil at first
 	recent   []stardust.Hash
 	wallet   wallet
+	corpus   *corpus // nil without
 	history  history
 }
 
@@ -87,6 +90,7 @@ func New(o Options) *Network {
 	o.Rotation = orDefault(o.Rotation, 10)
 	o.Receipts = orDefault(o.Receipts, 7)
 	o.Change = orDefault(o.Change, 9)
+	o.Interval = orDefault(o.Interval, second)
 	n := &Network{
 		opts: o, rng: rand.New(rand.NewPCG(o.Seed, 0x57a2d057)), lies: rand.New(rand.NewPCG(o.Seed, 0x11e5)),
 		parameters: stardust.Parameters{
@@ -114,6 +118,7 @@ func New(o Options) *Network {
 		n.accounts = append(n.accounts, a)
 	}
 	n.mint()
+	n.corpus = newCorpus(n)
 	return n
 }
 
@@ -234,7 +239,7 @@ func (n *Network) Cones(count int) []*Cone {
 }
 
 // time returns when the milestone being made confirms.
-func (n *Network) time() uint32 { return genesisTime + second*n.index }
+func (n *Network) time() uint32 { return genesisTime + n.opts.Interval*n.index }
 
 func ledgerID(h stardust.Hash) ledger.ID { return ledger.NewID(h[:]) }
 
