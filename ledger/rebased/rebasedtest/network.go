@@ -25,6 +25,8 @@ type Options struct {
 	Epoch        uint64     // checkpoints of an epoch; 8 if 0
 	Unknown      uint64     // every so many checkpoints hold a record of a form that nobody knows; 0: none
 	Migrated     [][34]byte // Stardust outputs that became coins in checkpoint 0
+	// Text and Tag, if set, give what people write: valid UTF-8. An empty one is made otherwise.
+	Text, Tag func(*rand.Rand) string
 }
 
 const (

@@ -149,7 +149,7 @@ func optString(dst []byte, s string) []byte {
 // notarizationContents are a locked notarization of a text.
 func (n *Network) notarizationContents(id rebased.ObjectID, text string) []byte {
 	b := bcs.AppendString(slices.Clone(id[:]), text)
-	b = optString(b, "metadata of "+text[:8])
+	b = optString(b, "metadata of "+text[:min(8, len(text))])
 	b = bcs.AppendU64(b, n.time)
 	b = optString(b, "description")
 	b = append(b, 1, 1, 0, 0, 0, 0, 1, 2) // locks: update until destroyed, delete from second 2^24 on, transfer none

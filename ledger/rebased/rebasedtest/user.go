@@ -1,6 +1,7 @@
 package rebasedtest
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -134,6 +135,11 @@ var gasCoin = rebased.Argument{Type: rebased.ArgumentGasCoin}
 
 // memo names what happens, so that it can be found.
 func (p *plan) memo(what string) string {
+	if p.n.opts.Text != nil {
+		if text := p.n.opts.Text(p.n.rng); text != "" {
+			return text
+		}
+	}
 	return fmt.Sprintf("%s no. %d of checkpoint %d", what, p.n.rng.IntN(1e6), p.n.seq)
 }
 
@@ -242,6 +248,9 @@ func (p *plan) destroy() func() {
 func (p *plan) audit() func() {
 	text, key := p.memo("Meter reading"), p.n.rng.Uint64N(1000)
 	p.record.Tag = []string{"energy", "INVOICE", "süß"}[p.n.rng.IntN(3)]
+	if p.n.opts.Tag != nil {
+		p.record.Tag = cmp.Or(p.n.opts.Tag(p.n.rng), p.record.Tag)
+	}
 	p.move(trailPackage, "main", "add_record", nil, p.text(text), p.text(p.record.Tag))
 	return func() {
 		id := p.created(0)

@@ -20,6 +20,11 @@ var (
 
 // tag returns a tag of at least that many bytes.
 func (n *Network) tag(least int) []byte {
+	if n.opts.Tag != nil {
+		if t := n.opts.Tag(n.rng); len(t) >= least && len(t) <= stardust.MaxTagLen {
+			return t
+		}
+	}
 	for {
 		if t := tags[n.rng.IntN(len(tags))]; len(t) >= least && len(t) <= stardust.MaxTagLen {
 			return []byte(t)
@@ -29,6 +34,11 @@ func (n *Network) tag(least int) []byte {
 
 // text returns what somebody wrote: mostly short, never empty in a feature.
 func (n *Network) text() []byte {
+	if n.opts.Text != nil {
+		if t := n.opts.Text(n.rng); len(t) > 0 {
+			return t
+		}
+	}
 	t := texts[n.rng.IntN(len(texts))]
 	return fmt.Appendf(nil, "%s %d", t, n.rng.IntN(1_000_000))
 }

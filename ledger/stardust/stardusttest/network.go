@@ -29,6 +29,8 @@ type Options struct {
 	Receipts uint32  // every so many milestones one carries a receipt; 7 if 0
 	Change   uint32  // milestone that announces other protocol parameters; 9 if 0
 	History  bool    // keep what snapshot files of any milestone need
+	// Text and Tag, if set, give what people write; a tag of no use here, and an empty text, are made otherwise.
+	Text, Tag func(*rand.Rand) []byte
 	Interval uint32  // seconds from one milestone to the next; 10 if 0
 	Corpus   *Corpus // traffic to search in, instead of the recorded mix; nil if none
 }
