@@ -22,17 +22,17 @@ import (
 // Options shape a network. The zero value is a small network of the recorded mix.
 type Options struct {
 	Seed     uint64
-	Name     string  // of the network, "stardusttest" if empty
-	Blocks   int     // of a cone, beside the block of the milestone before; 20 if 0
-	KeyCount int     // signatures a milestone needs; 2 if 0
-	Rotation uint32  // milestone from which another key signs; 10 if 0. Ranges overlap for 3 milestones
-	Receipts uint32  // every so many milestones one carries a receipt; 7 if 0
-	Change   uint32  // milestone that announces other protocol parameters; 9 if 0
-	History  bool    // keep what snapshot files of any milestone need
+	Name     string // of the network, "stardusttest" if empty
+	Blocks   int    // of a cone, beside the block of the milestone before; 20 if 0
+	KeyCount int    // signatures a milestone needs; 2 if 0
+	Rotation uint32 // milestone from which another key signs; 10 if 0. Ranges overlap for 3 milestones
+	Receipts uint32 // every so many milestones one carries a receipt; 7 if 0
+	Change   uint32 // milestone that announces other protocol parameters; 9 if 0
+	History  bool   // keep what snapshot files of any milestone need
 	// Text and Tag, if set, give what people write; a tag of no use here, and an empty text, are made otherwise.
 	Text, Tag func(*rand.Rand) []byte
-	Interval uint32  // seconds from one milestone to the next; 10 if 0
-	Corpus   *Corpus // traffic to search in, instead of the recorded mix; nil if none
+	Interval  uint32  // seconds from one milestone to the next; 10 if 0
+	Corpus    *Corpus // traffic to search in, instead of the recorded mix; nil if none
 }
 
 const (
