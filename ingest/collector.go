@@ -381,7 +381,7 @@ func (c *Collector) listen(ctx context.Context, f Feed) error {
 	for fails := 0; ctx.Err() == nil; fails++ {
 		began := now()
 		if err := f.Run(ctx, put, ring); err != nil && ctx.Err() == nil {
-			c.log.Info("feed ended", "error", err)
+			c.log.Info("feed ended", "feed", f.Name(), "error", err)
 		}
 		if now().Sub(began) > retryLongest {
 			fails = 0

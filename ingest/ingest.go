@@ -45,7 +45,15 @@ type Source interface {
 	Claims(ctx context.Context, seq uint64, ids []ledger.ID) (*ledger.NodeClaims, error)
 }
 
-// Feed is a bell and a cache. Run hands over raw records and rings with unit numbers until ctx ends.
+// Feed is a bell and a cache: nothing that it brings is believed, and nothing is missing when it is down.
+// Name and Status are safe for concurrent use, before, during and after Run.
 type Feed interface {
+	// Name returns the name for logs, status and metrics; other feeds of the network have other names.
+	Name() string
+	// Run hands over raw records and rings with numbers of confirmed units until ctx ends, and then returns
+	// its error. put and ring do not block for long and keep nothing of the feed's. Run connects again by
+	// itself; if it returns another error it is called again later.
 	Run(ctx context.Context, put func(raw []byte), ring func(seq uint64)) error
+	// Status says how the feed does. See [FeedMeter], which keeps it.
+	Status() FeedStatus
 }

@@ -46,6 +46,7 @@ type Status struct {
 	UnitRate     float64       // units a second, lately
 	Remaining    time.Duration // until Newest is committed at that rate; 0 if unknown
 	Sources      []SourceStatus
+	Feeds        []FeedStatus // in the order of the configuration
 }
 
 // SourceStatus is what a Collector knows of one source.
@@ -165,6 +166,9 @@ func (c *Collector) Status() Status {
 		}
 		a.mu.Unlock()
 		s.Sources = append(s.Sources, st)
+	}
+	for _, f := range c.cfg.Feeds {
+		s.Feeds = append(s.Feeds, f.Status())
 	}
 	s.Sentence = s.sentence()
 	return s

@@ -102,6 +102,10 @@ type bell struct {
 	runs atomic.Int64
 }
 
+func (b *bell) Name() string { return "bell" }
+
+func (b *bell) Status() ingest.FeedStatus { return ingest.FeedStatus{Name: "bell"} }
+
 func (b *bell) Run(ctx context.Context, put func([]byte), ring func(uint64)) error {
 	if b.runs.Add(1) == 1 {
 		return errors.New("the first connection breaks")

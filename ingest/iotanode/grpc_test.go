@@ -385,7 +385,8 @@ func TestBellVector(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	rang, ended := make(chan uint64, 100), make(chan error, 1)
-	go func() { ended <- g.Feed().Run(ctx, nil, func(seq uint64) { rang <- seq }) }()
+	feed := g.Feed()
+	go func() { ended <- feed.Run(ctx, nil, func(seq uint64) { rang <- seq }) }()
 	for seq := chain.First(); seq <= chain.Last(); seq++ {
 		node.SetTip(seq)
 		for got := range rang {
@@ -403,6 +404,9 @@ func TestBellVector(t *testing.T) {
 	}
 	if !cut.Load() {
 		t.Error("nothing was cut")
+	}
+	if s := feed.Status(); s.Last != chain.Last() || s.Reconnects != 1 || s.Connected || s.Name != g.Name() || s.Messages == 0 {
+		t.Errorf("status %+v", s)
 	}
 }
 

@@ -191,17 +191,30 @@ func (s *stream) room(ctx context.Context) error {
 
 // Feed returns a bell: it rings with the number of each checkpoint that the node executes. It asks for summaries
 // only and believes none of them. When the node breaks off it connects again, later and later.
-func (g *GRPC) Feed() ingest.Feed { return bell{g} }
+func (g *GRPC) Feed() ingest.Feed {
+	return &bell{g: g, meter: ingest.NewFeedMeter(g.name, g.name)}
+}
 
-type bell struct{ g *GRPC }
+type bell struct {
+	g     *GRPC
+	meter *ingest.FeedMeter
+}
+
+// Name returns the node's name.
+func (b *bell) Name() string { return b.g.name }
+
+// Status says how the stream does.
+func (b *bell) Status() ingest.FeedStatus { return b.meter.Status() }
 
 // Run rings until ctx ends.
-func (b bell) Run(ctx context.Context, _ func(raw []byte), ring func(seq uint64)) error {
+func (b *bell) Run(ctx context.Context, _ func(raw []byte), ring func(seq uint64)) error {
 	pause := firstPause
 	for ctx.Err() == nil {
-		if b.g.listen(ctx, ring) {
+		rang, err := b.listen(ctx, ring)
+		if rang {
 			pause = firstPause
 		}
+		b.meter.Down(err.Error())
 		t := time.NewTimer(pause)
 		select {
 		case <-t.C:
@@ -218,19 +231,24 @@ const (
 	longestPause = 10 * time.Second
 )
 
-// listen rings until the stream ends, and reports whether it ever did.
-func (g *GRPC) listen(ctx context.Context, ring func(seq uint64)) (rang bool) {
+// listen rings until the stream ends, says why it did, and reports whether it ever rang.
+func (b *bell) listen(ctx context.Context, ring func(seq uint64)) (rang bool, err error) {
 	req := iota.StreamRequest{Mask: []string{"checkpoint.summary.bcs"}}
-	f, err := g.open(ctx, iota.StreamCheckpoints, req.Append(nil), maxSummary)
+	f, err := b.g.open(ctx, iota.StreamCheckpoints, req.Append(nil), maxSummary)
 	if err != nil {
-		return false
+		return false, err
 	}
 	defer f.close()
 	for {
-		m, _, err := f.next()
-		if err != nil {
-			return rang
+		m, size, err := f.next()
+		if errors.Is(err, io.EOF) {
+			err = errors.New("the node ended the stream")
 		}
+		if err != nil {
+			return rang, err
+		}
+		b.meter.Up()
+		b.meter.Message(size)
 		if m.Checkpoint == nil {
 			continue
 		}
@@ -239,6 +257,7 @@ func (g *GRPC) listen(ctx context.Context, ring func(seq uint64)) (rang bool) {
 			seq = *m.Checkpoint.Seq
 		}
 		ring(seq)
+		b.meter.Rang(seq)
 		rang = true
 	}
 }
