@@ -16,6 +16,7 @@ type Network struct {
 	Era      Era
 	Identity string // the protocol's own name for the network, as in the trust file
 	Trust    []byte // the trust file in force, canonical bytes
+	Follows  string // name of the network that this one continues on the same ledger; "" none
 }
 
 // ValidName reports whether s can be a network's label: 1 to 64 of letters, digits, '.', '_' and '-', a letter or

@@ -81,6 +81,13 @@ type Scan struct {
 	Lo, Hi  ledger.Ord // inclusive; a zero Hi means no upper end
 	Reverse bool       // newest first
 	Prefix  bool       // every key of this kind that begins with Key.Val, in key order, then ordinal
+	After   *Place     // if set, only what comes behind this place in the order of the scan: the cursor of a prefix scan
+}
+
+// Place is the place of one posting among those of a kind.
+type Place struct {
+	Val string // Key.Val
+	Ord ledger.Ord
 }
 
 // Found is one answer of Lookup.
@@ -134,6 +141,9 @@ type Reader interface {
 	Count(ctx context.Context, net ledger.NetID, key ledger.Key, lo, hi uint64) (uint64, error)
 	// Sum returns the exact sum of the postings' values. asset "" is the base coin; another needs a KeyToken key.
 	Sum(ctx context.Context, net ledger.NetID, key ledger.Key, lo, hi uint64) (ledger.Amount, error)
+	// Keys returns the distinct keys of prefix.Kind whose Val begins with prefix.Val and is greater than after ("" = from
+	// the beginning; the key "" itself comes then too), in order, each with at least one committed posting. Its cost is that of a seek a key.
+	Keys(ctx context.Context, net ledger.NetID, prefix ledger.Key, after string) iter.Seq2[ledger.Key, error]
 	// State returns one value for each key: nil = absent; empty is not absent.
 	State(ctx context.Context, net ledger.NetID, keys [][]byte) ([][]byte, error)
 	Notes(ctx context.Context, net ledger.NetID) iter.Seq2[Note, error]

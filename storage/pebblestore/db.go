@@ -328,7 +328,7 @@ func (d *DB) stopPebble() error {
 }
 
 // Writer returns the writer of a network, which it creates at first use: n.ID is ignored. The era and
-// identity of a network never change; its trust file may. A second writer of a network is refused.
+// identity of a network never change; its trust file and what it follows become what n says. A second writer of a network is refused.
 func (d *DB) Writer(ctx context.Context, n ledger.Network) (storage.Writer, error) {
 	w, err := d.writer(ctx, n)
 	if err != nil {

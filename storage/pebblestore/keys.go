@@ -12,7 +12,7 @@ import (
 // The tables. All integers in keys are big endian; net is one byte.
 const (
 	tabFormat   = 'V' // V                       -> format version
-	tabNetwork  = 'N' // N net                   -> name, era, identity, trust file
+	tabNetwork  = 'N' // N net                   -> name, era, identity, trust file, what it follows
 	tabSpan     = 'C' // C net lo                -> hi, how it was opened, sum of the opening state
 	tabGap      = 'G' // G net from              -> to, reason
 	tabUnit     = 'U' // U net seq               -> id, previous id, time, header, auth, list, its own moves and postings
@@ -25,7 +25,7 @@ const (
 )
 
 // formatVersion is the version of all that keys.go and values.go define.
-const formatVersion = 1
+const formatVersion = 2
 
 func keyFormat() []byte { return []byte{tabFormat} }
 

@@ -1,6 +1,7 @@
 package pebblestore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"iter"
@@ -70,6 +71,76 @@ func (d *DB) fold(ctx context.Context, net ledger.NetID, key ledger.Key, lo, hi 
 	})
 }
 
+// Keys returns the keys of prefix.Kind that begin with prefix.Val and are greater than after, each by one seek.
+func (d *DB) Keys(ctx context.Context, net ledger.NetID, prefix ledger.Key, after string) iter.Seq2[ledger.Key, error] {
+	return func(yield func(ledger.Key, error) bool) {
+		v, err := d.begin(ctx, net)
+		if err != nil {
+			yield(ledger.Key{}, err)
+			return
+		}
+		defer v.close()
+		err = v.keys(ctx, prefix, after, func(k ledger.Key) error {
+			if !yield(k, nil) {
+				return errStop
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errStop) {
+			yield(ledger.Key{}, err)
+		}
+	}
+}
+
+func (v *view) keys(ctx context.Context, prefix ledger.Key, from string, f func(ledger.Key) error) (err error) {
+	lo := appendPostingPrefix(nil, v.network.ID, prefix.Kind, prefix.Val)
+	it, err := v.pr.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: lo, UpperBound: after(lo)})
+	if err != nil {
+		return v.d.readError(lo, err)
+	}
+	defer func() { err = errors.Join(err, v.d.readError(lo, it.Close())) }()
+	start := lo
+	if from != "" {
+		start = v.endOf(ledger.Key{Kind: prefix.Kind, Val: from})
+	}
+	for ok := it.SeekGE(start); ok; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		k, o, err := splitPosting(it.Key()[2:])
+		if err != nil {
+			return v.d.badRow(it.Key(), err)
+		}
+		if !v.has(o.Seq) {
+			ok = v.skipGap(it, k, o)
+			continue
+		}
+		if err := f(k); err != nil {
+			return err
+		}
+		ok = it.SeekGE(v.endOf(k))
+	}
+	if err := it.Error(); err != nil {
+		return v.d.readError(lo, err)
+	}
+	return ctx.Err()
+}
+
+// endOf is a place behind all postings of k: they lie before "k 00 ff".
+func (v *view) endOf(k ledger.Key) []byte {
+	return append(append(appendPostingPrefix(nil, v.network.ID, k.Kind, k.Val), 0), 0xff)
+}
+
+// skipGap jumps from a posting whose unit is not committed to the next place of its key that can be, or to the next key.
+func (v *view) skipGap(it *pebble.Iterator, k ledger.Key, o ledger.Ord) bool {
+	for _, s := range v.spans {
+		if s.Lo > o.Seq && !s.Empty() {
+			return it.SeekGE(appendPostingKey(nil, v.network.ID, k, ledger.Ord{Seq: s.Lo}))
+		}
+	}
+	return it.SeekGE(v.endOf(k))
+}
+
 // lookup walks the postings. In a prefix scan it jumps over places outside the range.
 func (v *view) lookup(ctx context.Context, key ledger.Key, scan storage.Scan, f func(storage.Found) error) (err error) {
 	net := v.network.ID
@@ -78,6 +149,17 @@ func (v *view) lookup(ctx context.Context, key ledger.Key, scan storage.Scan, f 
 	if !scan.Prefix {
 		lo = appendPostingKey(nil, net, key, scan.Lo)
 		hi = append(appendPostingKey(nil, net, key, scan.Hi), 0)
+	}
+	if a := scan.After; a != nil {
+		switch at := appendPostingKey(nil, net, ledger.Key{Kind: key.Kind, Val: a.Val}, a.Ord); {
+		case scan.Reverse && bytes.Compare(at, hi) < 0:
+			hi = at
+		case !scan.Reverse && bytes.Compare(at, lo) >= 0:
+			lo = append(at, 0)
+		}
+		if bytes.Compare(lo, hi) >= 0 {
+			return ctx.Err()
+		}
 	}
 	it, err := v.pr.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: lo, UpperBound: hi})
 	if err != nil {
@@ -129,15 +211,13 @@ func (v *view) lookup(ctx context.Context, key ledger.Key, scan storage.Scan, f 
 // skip jumps from a place outside the range to the next that can be inside.
 func (v *view) skip(it *pebble.Iterator, k ledger.Key, o ledger.Ord, scan storage.Scan) bool {
 	at := func(o ledger.Ord) []byte { return appendPostingKey(nil, v.network.ID, k, o) }
-	// all places of k lie before "k 00 ff"
-	end := append(append(appendPostingPrefix(nil, v.network.ID, k.Kind, k.Val), 0), 0xff)
 	switch before := o.Less(scan.Lo); {
 	case before && !scan.Reverse:
 		return it.SeekGE(at(scan.Lo))
 	case before:
 		return it.SeekLT(at(ledger.Ord{}))
 	case !scan.Reverse:
-		return it.SeekGE(end)
+		return it.SeekGE(v.endOf(k))
 	}
 	return it.SeekLT(append(at(scan.Hi), 0))
 }

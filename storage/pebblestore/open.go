@@ -359,10 +359,28 @@ func (d *DB) loadFormat() error {
 		return err
 	case len(v) != 1 || v[0] == 0:
 		return d.badRow(keyFormat(), errRow("format row %x", v))
-	case v[0] > formatVersion:
-		return fmt.Errorf("data has format %d, this program knows %d: use a newer permanode", v[0], formatVersion)
+	case v[0] != formatVersion:
+		return &FormatError{Have: int(v[0])}
 	}
 	return nil
+}
+
+// FormatError reports data of another format than the one that this program reads and writes.
+type FormatError struct{ Have int }
+
+func (e *FormatError) Error() string {
+	if e.Have > formatVersion {
+		return fmt.Sprintf("data has format %d, this program knows %d: use a newer permanode", e.Have, formatVersion)
+	}
+	return fmt.Sprintf("data has format %d, written by a development version before format %d", e.Have, formatVersion)
+}
+
+// Hint is the next step.
+func (e *FormatError) Hint() string {
+	if e.Have > formatVersion {
+		return "open it with the permanode that wrote it, or a newer one"
+	}
+	return "ingest again into a new data directory: no release wrote that format, so nothing reads it any more"
 }
 
 func (d *DB) loadNetwork(n ledger.Network) error {

@@ -273,20 +273,27 @@ func TestMarkerLost(t *testing.T) {
 	}
 }
 
-func TestNewerFormat(t *testing.T) {
-	dir := t.TempDir()
-	db, err := pebblestore.Open(dir, pebblestore.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := pebblestore.SetFormat(db, 2); err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err = pebblestore.Open(dir, pebblestore.Options{}); err == nil || !strings.Contains(err.Error(), "newer permanode") {
-		t.Errorf("format 2: %v", err)
+// Data of another format is not touched, and the error says what to do.
+func TestOtherFormats(t *testing.T) {
+	for format, want := range map[byte]string{3: "newer permanode", 1: "development version"} {
+		dir := t.TempDir()
+		db, err := pebblestore.Open(dir, pebblestore.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := pebblestore.SetFormat(db, format); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range []pebblestore.Options{{}, {ReadOnly: true}, {Damaged: true}} {
+			_, err = pebblestore.Open(dir, o)
+			var hint interface{ Hint() string }
+			if err == nil || !strings.Contains(err.Error(), want) || !errors.As(err, &hint) || hint.Hint() == "" {
+				t.Errorf("format %d: %v", format, err)
+			}
+		}
 	}
 }
 

@@ -145,7 +145,7 @@ func samples() map[byte][]byte {
 	n := storage.Note{Kind: storage.NoteRefused, To: 4, Unit: sample.ID, Source: "s", Code: "c", Text: "t", TimeMs: 8, Evidence: []byte{}}
 	return map[byte][]byte{
 		tabRecord: appendRecord(nil, &sample), tabUnit: encodeUnit(c), tabManifest: encodeManifest(storage.Manifest(c)),
-		tabSpan: encodeSpan(s), tabNetwork: encodeNetwork(ledger.Network{Name: "n", Era: "e", Identity: "i", Trust: []byte("t")}),
+		tabSpan: encodeSpan(s), tabNetwork: encodeNetwork(ledger.Network{Name: "n", Era: "e", Identity: "i", Trust: []byte("t"), Follows: "f"}),
 		tabGap: encodeGap(storage.Gap{From: 1, To: 2, Reason: "r"}), tabNote: encodeNote(n),
 		tabPosting: appendPostingValue(nil, &sample.Posts[0]), tabPostingKey: appendPostingKey(nil, 1, sample.Posts[0].Key, sample.Ord)[2:],
 	}

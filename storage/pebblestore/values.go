@@ -145,13 +145,14 @@ func encodeNetwork(n ledger.Network) []byte {
 	b := appendString([]byte{rowVersion}, n.Name)
 	b = appendString(b, string(n.Era))
 	b = appendString(b, n.Identity)
-	return appendBytes(b, n.Trust)
+	b = appendBytes(b, n.Trust)
+	return appendString(b, n.Follows)
 }
 
 func decodeNetwork(b []byte) (n ledger.Network, err error) {
 	r := &reader{b: b}
 	r.version()
-	n.Name, n.Era, n.Identity, n.Trust = r.string(), ledger.Era(r.string()), r.string(), r.bytes()
+	n.Name, n.Era, n.Identity, n.Trust, n.Follows = r.string(), ledger.Era(r.string()), r.string(), r.bytes(), r.string()
 	return n, r.end()
 }
 

@@ -64,6 +64,9 @@ func (d *DB) claim(n ledger.Network) (ledger.Network, error) {
 	if !ledger.ValidName(n.Name) {
 		return n, fmt.Errorf("the name %q is not 1 to 64 letters, digits, '.', '_' and '-', a letter or digit first", n.Name)
 	}
+	if n.Follows != "" && (!ledger.ValidName(n.Follows) || n.Follows == n.Name) {
+		return n, fmt.Errorf("%q, which it is to follow, is not the name of another network", n.Follows)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
@@ -100,11 +103,11 @@ func (d *DB) unclaim(net ledger.NetID) {
 	delete(d.writing, net)
 }
 
-// networkRow makes the row of a network durable, where it is new or has another trust file.
+// networkRow makes the row of a network durable, where it is new, has another trust file or follows another network.
 func (d *DB) networkRow(have, want ledger.Network) (ledger.NetID, error) {
 	id := have.ID
 	n := d.network(id)
-	if n != nil && bytes.Equal(have.Trust, want.Trust) {
+	if n != nil && bytes.Equal(have.Trust, want.Trust) && have.Follows == want.Follows {
 		return id, nil
 	}
 	want.ID, want.Trust = id, bytes.Clone(want.Trust)

@@ -133,6 +133,22 @@ func lookup(postings []storage.Found, key ledger.Key, scan storage.Scan) (out []
 	if scan.Reverse {
 		slices.Reverse(out)
 	}
+	if a := scan.After; a != nil {
+		out = slices.DeleteFunc(out, func(p storage.Found) bool {
+			c := cmp.Or(cmp.Compare(p.Key.Val, a.Val), p.Ord.Compare(a.Ord))
+			return c == 0 || (c > 0) == scan.Reverse
+		})
+	}
+	return out
+}
+
+// distinct returns the keys of sorted postings as Keys must.
+func distinct(postings []storage.Found, prefix ledger.Key, after string) (out []ledger.Key) {
+	for _, p := range lookup(postings, prefix, storage.Scan{Prefix: true}) {
+		if (after == "" || p.Key.Val > after) && (len(out) == 0 || out[len(out)-1] != p.Key) {
+			out = append(out, p.Key)
+		}
+	}
 	return out
 }
 
@@ -324,6 +340,29 @@ func (m *Model) checkKeys(ctx context.Context, r storage.Reader, net ledger.NetI
 		if err := checkKey(ctx, r, net, all, key, scan); err != nil {
 			return err
 		}
+		if within := lookup(all, key, scan); len(within) > 0 {
+			scan.After = &storage.Place{Val: within[(i/3)%len(within)].Key.Val, Ord: within[(i/3)%len(within)].Ord}
+			if err := checkKey(ctx, r, net, all, key, scan); err != nil {
+				return err
+			}
+		}
+		if err := checkDistinct(ctx, r, net, all, ledger.Key{Kind: key.Kind, Val: key.Val[:i%(len(key.Val)+1)]}, key.Val[:i/2%(len(key.Val)+1)]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkDistinct(ctx context.Context, r storage.Reader, net ledger.NetID, all []storage.Found, prefix ledger.Key, after string) error {
+	var got []ledger.Key
+	for k, err := range r.Keys(ctx, net, prefix, after) {
+		if err != nil {
+			return fmt.Errorf("keys %d %q after %q: %w", prefix.Kind, prefix.Val, after, err)
+		}
+		got = append(got, k)
+	}
+	if want := distinct(all, prefix, after); !slices.Equal(got, want) {
+		return fmt.Errorf("keys %d %q after %q: %q, want %q", prefix.Kind, prefix.Val, after, got, want)
 	}
 	return nil
 }
