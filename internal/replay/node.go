@@ -9,7 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync/atomic"
+	"sync"
 )
 
 // Tangle is a generated network, ready to be asked as a node. Its methods are safe for concurrent
@@ -24,31 +24,67 @@ type Tangle interface {
 // Node is a recording that answers HTTP. It is safe for concurrent use.
 type Node struct {
 	rec *Recording
-	tip atomic.Uint64
+
+	mu     sync.Mutex // guards what follows
+	tip    uint64
+	pruned uint64        // newest unit that is gone
+	moved  chan struct{} // closed, and made anew, when tip is set
 }
 
 // NewNode returns a node that knows all of rec.
 func NewNode(rec *Recording) *Node {
-	n := &Node{rec: rec}
-	n.tip.Store(rec.Last)
-	return n
+	return &Node{rec: rec, tip: rec.Last, pruned: max(rec.First, 1) - 1, moved: make(chan struct{})}
 }
 
 // SetTip makes seq the newest unit that the node has confirmed, within the recording. Later units are
-// unknown.
-func (n *Node) SetTip(seq uint64) { n.tip.Store(min(seq, n.rec.Last)) }
+// unknown. It may go backwards.
+func (n *Node) SetTip(seq uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.tip = min(seq, n.rec.Last)
+	close(n.moved)
+	n.moved = make(chan struct{})
+}
 
 // Tip returns the newest unit.
-func (n *Node) Tip() uint64 { return n.tip.Load() }
+func (n *Node) Tip() uint64 {
+	tip, _, _ := n.span()
+	return tip
+}
+
+// SetPruned makes the node forget the units up to seq, and what they confirmed.
+func (n *Node) SetPruned(seq uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.pruned = max(seq, max(n.rec.First, 1)-1)
+}
+
+// span returns the newest unit, the newest that is gone, and a channel that is closed when the tip is set again.
+func (n *Node) span() (tip, pruned uint64, moved <-chan struct{}) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.tip, n.pruned, n.moved
+}
 
 // ServeHTTP answers as recorded, except that the tip in /info is that of this node and that units
 // beyond it are unknown.
 func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	tip := n.Tip()
+	tip, pruned, _ := n.span()
 	if text, ok := strings.CutPrefix(r.URL.Path, unitPath); ok {
 		index, _, _ := strings.Cut(text, "/")
-		if seq, err := strconv.ParseUint(index, 10, 64); err == nil && (seq > tip || seq < n.rec.First) {
+		if seq, err := strconv.ParseUint(index, 10, 64); err == nil && (seq > tip || seq <= pruned) {
 			notFound(w, fmt.Sprintf("milestone index not found: %d: code=404, message=Not Found", seq))
+			return
+		}
+	}
+	if id, ok := blockID(strings.TrimSuffix(r.URL.Path, "/metadata")); ok {
+		gone, err := n.gone(id, pruned)
+		if err != nil {
+			writeError(w, http.StatusInternalServerError, err.Error())
+			return
+		}
+		if gone {
+			notFound(w, "code=404, message=Not Found")
 			return
 		}
 	}
@@ -59,7 +95,7 @@ func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	body, err := n.rec.read(p, 0)
 	if err == nil && r.URL.Path == infoPath && p.status == http.StatusOK {
-		body, err = n.info(body, tip)
+		body, err = n.info(body, tip, pruned)
 	}
 	if err != nil {
 		writeError(w, http.StatusInternalServerError, err.Error())
@@ -68,8 +104,21 @@ func (n *Node) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	write(w, int(p.status), n.rec.types[p.kind], body)
 }
 
+// gone reports whether the node has pruned the unit that confirmed a record.
+func (n *Node) gone(id [32]byte, pruned uint64) (bool, error) {
+	if pruned < n.rec.First {
+		return false, nil
+	}
+	c, err := n.rec.cones()
+	if err != nil {
+		return false, err
+	}
+	seq, ok := c.by[id]
+	return ok && seq <= pruned, nil
+}
+
 // info rewrites the recorded answer: this node's tip, and everything before the recording pruned.
-func (n *Node) info(body []byte, tip uint64) ([]byte, error) {
+func (n *Node) info(body []byte, tip, pruned uint64) ([]byte, error) {
 	return editObject(body, func(info map[string]any) {
 		status, _ := info["status"].(map[string]any)
 		if status == nil {
@@ -83,9 +132,9 @@ func (n *Node) info(body []byte, tip uint64) ([]byte, error) {
 			milestone["milestoneId"] = id
 		}
 		status["latestMilestone"], status["confirmedMilestone"] = milestone, milestone
-		pruned, _ := status["pruningIndex"].(json.Number)
-		if p, err := strconv.ParseUint(pruned.String(), 10, 64); err == nil {
-			status["pruningIndex"] = max(p+1, n.rec.First) - 1
+		said, _ := status["pruningIndex"].(json.Number)
+		if p, err := strconv.ParseUint(said.String(), 10, 64); err == nil {
+			status["pruningIndex"] = max(p, pruned)
 		}
 	})
 }

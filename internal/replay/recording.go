@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/crypto/blake2b"
 	"permanode/ledger"
@@ -61,12 +62,16 @@ type Recording struct {
 	units  map[uint64]place
 	blocks map[[32]byte]place
 	types  []string
+	entry  map[[32]byte]struct{} // solid entry points of the folder's own snapshot
+
+	cones func() (*cones, error) // worked out once, when first asked for
 }
 
 // OpenRecording reads the recording in fsys once. Errors wrap [ErrRecording] or are those of the
 // file system, and name the file and line.
 func OpenRecording(fsys fs.FS) (*Recording, error) {
 	r := &Recording{routes: map[[16]byte]place{}, units: map[uint64]place{}, blocks: map[[32]byte]place{}}
+	r.cones = sync.OnceValues(r.walkCones)
 	stated, err := r.readParameters(fsys)
 	if err != nil {
 		return nil, err
@@ -80,13 +85,14 @@ func OpenRecording(fsys fs.FS) (*Recording, error) {
 	if len(r.units) == 0 {
 		return nil, errors.Join(fmt.Errorf("%s: no raw unit inside (GET %s… with Accept: %s): %w", restFile, unitPath, Raw, ErrRecording), r.Close())
 	}
+	r.entry = entryPoints(fsys)
 	seqs := slices.Sorted(maps.Keys(r.units))
 	r.First, r.Last = stated.First, stated.Last
 	if r.First == 0 {
 		r.First = seqs[0]
 	}
 	if r.Last == 0 {
-		if r.Last, err = r.lastWhole(seqs, entryPoints(fsys)); err != nil {
+		if r.Last, err = r.lastWhole(seqs, maps.Clone(r.entry)); err != nil {
 			return nil, errors.Join(err, r.Close())
 		}
 	}
