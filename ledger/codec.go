@@ -110,6 +110,17 @@ type Codec interface {
 	UnitJSON(u Unit) ([]byte, error)
 	// Recognise returns every reading of what a person typed, likeliest first; none if there is none.
 	Recognise(text string, t Trust) []Key
+	// Misread says why a text that Recognise does not read as an address or identifier resembles one all the same: a
+	// wrong checksum or length, the prefix of another network, a letter that does not belong there. nil if it
+	// resembles none, or is read.
+	Misread(text string, t Trust) error
+	// Beside returns what owner, the Val of a KeyAddress, holds at the end of unit seq and at the time timeMs beside
+	// the sums of its KeyAddress and KeyToken postings' values up to there: what it had when the span was opened, and
+	// what the expiry of outputs gave and took. One entry an asset, by asset; none is 0. expiring are the distinct
+	// KeyExpiry keys of owner with a posting up to seq; more do not harm. state reads era state. It fails with
+	// ErrNoLedger where the archive cannot know.
+	Beside(ctx context.Context, t Trust, owner string, seq uint64, timeMs int64, expiring []Key,
+		state func(context.Context, [][]byte) ([][]byte, error)) ([]Holding, error)
 	// Links returns the keys under which what k names stands in a network of a later era, and of an earlier one,
 	// that has the same ledger. None for most keys. in is a record that k was found with, or nil: what a key alone
 	// does not tell is read from it.
@@ -119,6 +130,10 @@ type Codec interface {
 	FormatKey(k Key, in *Record) string
 	// FormatID writes an id as the era's own API does.
 	FormatID(id ID) string
+	// FormatOwner writes an owner, the Val of a KeyAddress, as the era writes addresses at the place that t is of.
+	FormatOwner(owner string, t Trust) string
+	// FormatAsset writes an asset of a [Move] as the era writes token ids; "" is the base coin and stays.
+	FormatAsset(asset string) string
 	// KindName returns the word for a record's kind.
 	KindName(kind uint8) string
 }

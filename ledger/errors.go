@@ -11,6 +11,9 @@ var ErrSyntax = errors.New("malformed")
 // ErrTrust is wrapped by every error of a trust file.
 var ErrTrust = errors.New("trust file")
 
+// ErrNoLedger says that nobody can tell who owned what there: the span holds no ledger, or not its beginning.
+var ErrNoLedger = errors.New("the ledger is not held")
+
 // A Forged error reports content that is well formed and not true: a signature, link, root or rule
 // fails. The source lied or was lied to; another one may have the true bytes.
 type Forged struct {

@@ -116,11 +116,15 @@ const (
 	KeyObject      KeyKind = 8  // chain object (alias, NFT, foundry; Rebased object) id bytes with the era's type byte
 	KeyPayload     KeyKind = 9  // SHA-256 of a payload
 	KeyUnit        KeyKind = 10 // unit id bytes; written by the store for every unit, at UnitPos
-	KeyToken       KeyKind = 11 // owner and token as the era joins them; Value is in that token
+	KeyToken       KeyKind = 11 // the owner's KeyAddress Val, followed by the token; Value is in that token
 	KeyType        KeyKind = 12 // type of an object written, canonical text
 	KeyEvent       KeyKind = 13 // type of an event, canonical text
 	KeyFunction    KeyKind = 14 // function called, canonical text: package::module::function
 	KeySuccessor   KeyKind = 15 // id that the later era's object has which the output created here became
+	// KeyExpiry is an owner's KeyAddress Val, followed by an output id: an output whose owner time alone can change.
+	// It is posted for the address that owns it at first and for the one that it goes to, by the record that makes it
+	// (RoleReceive) and the one that consumes it (RoleSpend).
+	KeyExpiry KeyKind = 16
 )
 
 // Key is an exact question.
@@ -158,6 +162,12 @@ type Move struct {
 	Asset  string // "" is the base coin, else the era's token id bytes
 	Output ID
 	Amount Amount // negative when consumed
+}
+
+// Holding is an amount of an asset that an owner has, or lacks where negative.
+type Holding struct {
+	Asset  string // as in [Move]
+	Amount Amount
 }
 
 // Unit is what confirms: a milestone, or a checkpoint.

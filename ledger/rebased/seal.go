@@ -44,6 +44,9 @@ func (a *assembly) Seal(list []ledger.Prepared, view ledger.View, _ *ledger.Node
 		return nil, fmt.Errorf("seal checkpoint %d: %d records where %d are listed", a.unit.Seq, len(list), len(a.records))
 	}
 	c := &ledger.Cone{Unit: a.unit, Records: make([]ledger.Record, len(list)), Changes: a.HeadChanges()}
+	if a.held && a.unit.Seq == 0 {
+		c.Changes = append(c.Changes, ledger.Change{Key: []byte(heldKey), Val: []byte{}})
+	}
 	l := &ledgerView{view: view}
 	for i := range list {
 		p, err := a.check(i, &list[i])

@@ -9,9 +9,11 @@ import (
 
 // The era's state, key -> value. Rows are written once and never changed.
 //
+//	ledger                                -> nothing: checkpoint 0 is here, and all that follows; so the ledger is held
 //	committee/<epoch, decimal>            -> BCS of the committee, as a closing summary has it
 //	coin/ object id 32 B | version u64 BE -> owner 32 B | balance u64 LE | asset, text: only where the ledger is held
 const (
+	heldKey         = "ledger"
 	committeePrefix = "committee/"
 	coinPrefix      = "coin/"
 )

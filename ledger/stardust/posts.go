@@ -206,9 +206,18 @@ func (b *Block) created(h string) string {
 	return h
 }
 
-// owner returns whose balance an output counts to: its address, state controller or alias. What expires
-// is computed from outputs, not here.
+// owner returns whose an output is at first: its address, state controller or alias. The values of postings count to
+// it for as long as the output is not spent, whoever it goes to when it expires.
 func (o *Output) owner() Address { return o.Conditions[0].Address }
+
+// ownerAt returns whose an output is at that time, in seconds: once it has expired that of the address to which it
+// returns.
+func (o *Output) ownerAt(time int64) Address {
+	if c := o.condition(ConditionExpiration); c != nil && int64(c.Time) <= time {
+		return c.Address
+	}
+	return o.owner()
+}
 
 // object returns the form of a chain's id in a key: its address, for a foundry its own id.
 func (c chainID) object() string {

@@ -80,3 +80,12 @@ func idKeys(raw []byte) []ledger.Key {
 	}
 	return nil
 }
+
+// Misread says why text is no address of the network where it has the form of one.
+func (c Codec) Misread(text string, t ledger.Trust) error {
+	rules, ok := t.Rules.(*Rules)
+	if !ok || len(c.Recognise(text, t)) > 0 {
+		return nil
+	}
+	return misread(strings.TrimSpace(text), rules.genesis.HRP)
+}

@@ -15,10 +15,13 @@ import (
 //	'O' output id 34         -> created ord 8 | booked s u32 | block id 32 | spent ord 8, or ff… | output
 //	'E' block id 32          -> nothing: a solid entry point of the snapshot
 //	'L' seq u64              -> the ledger's totals and parameters at the end of that unit
+//	'A'                      -> nothing: the span was opened by a snapshot, and what addresses held there is noted
+//	'A' address 33           -> amount u64 | n u32, each token 38, length u8, amount | ids of outputs that expire 34
 const (
-	stateOutput = 'O'
-	stateEntry  = 'E'
-	stateTotals = 'L'
+	stateOutput  = 'O'
+	stateEntry   = 'E'
+	stateTotals  = 'L'
+	stateOpening = 'A'
 
 	outputRowHead = 8 + 4 + 32 + 8
 )

@@ -57,6 +57,7 @@ func NewGen(seed uint64, s Shape) *Gen {
 		g.unspent = append(g.unspent, key)
 		g.opening = append(g.opening, ledger.Change{Key: key, Val: row})
 	}
+	g.opening = withHoldings(g.opening)
 	return g
 }
 

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -25,6 +26,7 @@ const Era ledger.Era = "toy"
 //	output  := owner 4 | amount u32
 //	state   := output id 34 -> created ord 8 | spent ord 8, all ff if not | output 8
 //	           'u' seq u64  -> n u32
+//	           'o' owner 4  -> what it has in the opening, u64; 'o' alone marks a ledger that is held
 //
 // The unit's records are those that its tip reaches through parents, first parent first, each after what
 // it builds on. The root hashes ids and states. A record spends its inputs if all of them are there, unspent
@@ -72,8 +74,12 @@ func (Toy) Snapshot(_ ledger.Trust, files ...io.ReadSeeker) (s ledger.Snapshot, 
 	s.Seq, s.Unit = binary.BigEndian.Uint64(raw), ledger.NewID(raw[8:40])
 	s.TimeMs = int64(binary.BigEndian.Uint64(raw[40:]))
 	s.Changes = func(yield func(ledger.Change, error) bool) {
+		var outputs []ledger.Change
 		for b := raw[48:]; len(b) > 0; b = b[outIDLen+rowLen:] {
-			if !yield(ledger.Change{Key: b[:outIDLen], Val: b[outIDLen : outIDLen+rowLen]}, nil) {
+			outputs = append(outputs, ledger.Change{Key: b[:outIDLen], Val: b[outIDLen : outIDLen+rowLen]})
+		}
+		for _, c := range withHoldings(outputs) {
+			if !yield(c, nil) {
 				return
 			}
 		}
@@ -208,6 +214,44 @@ func (Toy) Recognise(text string, _ ledger.Trust) []ledger.Key {
 	}
 	return []ledger.Key{{Kind: ledger.KeyRecord, Val: string(b)}, {Kind: ledger.KeyUnit, Val: string(b)}}
 }
+
+// Misread finds no form that resembles another.
+func (Toy) Misread(string, ledger.Trust) error { return nil }
+
+// Beside returns what the owner's outputs of the opening hold: nothing expires here.
+func (Toy) Beside(ctx context.Context, _ ledger.Trust, owner string, seq uint64, _ int64, _ []ledger.Key,
+	state func(context.Context, [][]byte) ([][]byte, error),
+) ([]ledger.Holding, error) {
+	rows, err := state(ctx, [][]byte{{'o'}, append([]byte{'o'}, owner...)})
+	switch {
+	case err != nil:
+		return nil, err
+	case rows[0] == nil:
+		return nil, fmt.Errorf("balance of %x at unit %d: %w", owner, seq, ledger.ErrNoLedger)
+	case rows[1] == nil:
+		return nil, nil
+	}
+	return []ledger.Holding{{Amount: ledger.Coins(binary.BigEndian.Uint64(rows[1]))}}, nil
+}
+
+// withHoldings adds to the outputs of an opening what each owner has of them, and a mark that it was done.
+func withHoldings(outputs []ledger.Change) []ledger.Change {
+	sums := map[string]uint64{}
+	for _, c := range outputs {
+		sums[string(c.Val[16:20])] += amountOf(c.Val)
+	}
+	out := append(slices.Clone(outputs), ledger.Change{Key: []byte{'o'}, Val: []byte{}})
+	for _, owner := range slices.Sorted(maps.Keys(sums)) {
+		out = append(out, ledger.Change{Key: append([]byte{'o'}, owner...), Val: binary.BigEndian.AppendUint64(nil, sums[owner])})
+	}
+	return out
+}
+
+// FormatOwner writes hex.
+func (Toy) FormatOwner(owner string, _ ledger.Trust) string { return hex.EncodeToString([]byte(owner)) }
+
+// FormatAsset writes hex; a toy has the base coin only.
+func (Toy) FormatAsset(asset string) string { return hex.EncodeToString([]byte(asset)) }
 
 // FormatKey writes hex.
 func (Toy) FormatKey(k ledger.Key, _ *ledger.Record) string { return hex.EncodeToString([]byte(k.Val)) }

@@ -1,0 +1,49 @@
+package rebased
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"permanode/ledger"
+)
+
+// Beside returns nothing: a ledger that is held begins empty, with checkpoint 0, and no coin's owner changes by time
+// alone.
+func (c Codec) Beside(ctx context.Context, t ledger.Trust, owner string, seq uint64, _ int64, _ []ledger.Key,
+	state func(context.Context, [][]byte) ([][]byte, error),
+) ([]ledger.Holding, error) {
+	rows, err := state(ctx, [][]byte{[]byte(heldKey)})
+	if err == nil && rows[0] == nil {
+		err = fmt.Errorf("%w from checkpoint 0 on", ledger.ErrNoLedger)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("balance of %s at checkpoint %d: %w", c.FormatOwner(owner, t), seq, err)
+	}
+	return nil, nil
+}
+
+// FormatOwner writes an address in full.
+func (Codec) FormatOwner(owner string, _ ledger.Trust) string {
+	return "0x" + hex.EncodeToString([]byte(owner))
+}
+
+// FormatAsset returns the type T of Coin<T>, which is the asset.
+func (Codec) FormatAsset(asset string) string { return asset }
+
+// Misread says why text is no address, digest or type where it has the form of one.
+func (c Codec) Misread(text string, t ledger.Trust) error {
+	if len(c.Recognise(text, t)) > 0 {
+		return nil
+	}
+	return misread(strings.TrimSpace(text))
+}
+
+func misread(text string) error {
+	if strings.HasPrefix(strings.ToLower(text), "0x") {
+		_, err := ParseAddress(text)
+		return err
+	}
+	return nil
+}
