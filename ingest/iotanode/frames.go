@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"permanode/internal/wire/frame"
 	"permanode/internal/wire/iota"
 	"permanode/ledger/rebased"
 )
@@ -36,7 +37,7 @@ func (g *GRPC) open(ctx context.Context, method string, question []byte, limit i
 	f.timer = time.AfterFunc(g.cfg.Timeout, func() { cancel(errSilent) })
 	s, err := f.conn.NewStream(ctx, &desc, method, grpc.MaxCallRecvMsgSize(int(min(maxFrame, limit+frameExtra))))
 	if err == nil {
-		err = s.SendMsg(iota.Frame(question))
+		err = s.SendMsg(frame.Bytes(question))
 	}
 	if err == nil {
 		err = s.CloseSend()
@@ -70,16 +71,16 @@ func (f *frames) next() (*iota.CheckpointData, int, error) {
 	} else {
 		f.timer.Reset(f.g.cfg.Timeout)
 	}
-	var frame iota.Frame
-	err := f.stream.RecvMsg(&frame)
+	var raw frame.Bytes
+	err := f.stream.RecvMsg(&raw)
 	if errors.Is(err, io.EOF) {
 		return nil, 0, io.EOF
 	}
 	if err != nil {
 		return nil, 0, f.explain(err)
 	}
-	m, err := iota.ParseCheckpointData(frame)
-	return m, len(frame), err
+	m, err := iota.ParseCheckpointData(raw)
+	return m, len(raw), err
 }
 
 // pause stops the clock while nobody reads.

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"permanode/ingest"
+	"permanode/internal/wire/frame"
 	"permanode/internal/wire/iota"
 	"permanode/ledger"
 )
@@ -133,7 +134,7 @@ func dialOptions(u *url.URL) []grpc.DialOption {
 		grpc.WithTransportCredentials(creds),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithMaxHeaderListSize(64 << 10),
-		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(iota.Codec{})),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(frame.Codec{})),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveAfter, Timeout: keepaliveTimeout}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 10 * time.Second},
@@ -162,8 +163,8 @@ func (g *GRPC) unary(ctx context.Context, method string, question []byte) ([]byt
 	limit, cancel := context.WithTimeout(ctx, g.cfg.Timeout)
 	defer cancel()
 	conn := g.connection()
-	var answer iota.Frame
-	err := conn.Invoke(limit, method, iota.Frame(question), &answer, grpc.MaxCallRecvMsgSize(maxInfo))
+	var answer frame.Bytes
+	err := conn.Invoke(limit, method, frame.Bytes(question), &answer, grpc.MaxCallRecvMsgSize(maxInfo))
 	if err != nil && ctx.Err() == nil && limit.Err() != nil {
 		g.leave(conn)
 	}

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"permanode/internal/wire/frame"
 	"permanode/internal/wire/iota"
 )
 
@@ -108,7 +109,7 @@ func (n *Node) Serve(addr string) (*Server, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Server{addr: lis.Addr().String(), done: make(chan error, 1), stop: stop}
 	s.server = grpc.NewServer(
-		grpc.ForceServerCodecV2(iota.Codec{}), grpc.MaxSendMsgSize(1<<31-1), grpc.ConnectionTimeout(5*time.Second),
+		grpc.ForceServerCodecV2(frame.Codec{}), grpc.MaxSendMsgSize(1<<31-1), grpc.ConnectionTimeout(5*time.Second),
 		grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error { return n.handle(ctx, stream) }))
 	go func() { s.done <- s.server.Serve(lis) }()
 	return s, nil
@@ -135,7 +136,7 @@ type call struct {
 
 func (n *Node) handle(end context.Context, stream grpc.ServerStream) error {
 	method, _ := grpc.MethodFromServerStream(stream)
-	var question iota.Frame
+	var question frame.Bytes
 	if err := stream.RecvMsg(&question); err != nil {
 		return err
 	}
@@ -187,7 +188,7 @@ func (c *call) send(message []byte) error {
 	case Stall:
 		return c.wait(nil)
 	}
-	return c.stream.SendMsg(iota.Frame(message))
+	return c.stream.SendMsg(frame.Bytes(message))
 }
 
 // wait waits until the client or the server ends, or for wake.

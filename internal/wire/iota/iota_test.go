@@ -6,8 +6,6 @@ import (
 	"runtime"
 	"testing"
 
-	"google.golang.org/grpc/mem"
-
 	"permanode/ledger/ledgertest"
 )
 
@@ -190,19 +188,6 @@ func TestElementsAreBounded(t *testing.T) {
 	}
 	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 128<<20 {
 		t.Errorf("%d bytes allocated for a message of %d", allocated, len(raw))
-	}
-}
-
-func TestCodecTakesFramesOnly(t *testing.T) {
-	var f Frame
-	if err := (Codec{}).Unmarshal(mem.BufferSlice{mem.SliceBuffer("abc")}, &f); err != nil || string(f) != "abc" {
-		t.Errorf("%q, %v", f, err)
-	}
-	if _, err := (Codec{}).Marshal("text"); err == nil {
-		t.Error("a string was sent")
-	}
-	if err := (Codec{}).Unmarshal(nil, "text"); err == nil {
-		t.Error("a string was filled")
 	}
 }
 
