@@ -30,7 +30,9 @@ type config struct {
 	DataDir  string          `mapstructure:"data_dir"`
 	Memory   byteSize        `mapstructure:"memory"`
 	Networks []networkConfig `mapstructure:"networks"`
+	Index    indexConfig     `mapstructure:"index"`
 	API      apiConfig       `mapstructure:"api"`
+	Metrics  metricsConfig   `mapstructure:"metrics"`
 
 	origin map[string]string // of each scalar: "file", "environment" or "default"
 }
@@ -40,6 +42,7 @@ type networkConfig struct {
 	Era      string       `mapstructure:"era"`
 	Trust    string       `mapstructure:"trust"`
 	Snapshot []string     `mapstructure:"snapshot"`
+	Follows  string       `mapstructure:"follows"`
 	Start    uint64       `mapstructure:"start"`
 	Feeds    []feedConfig `mapstructure:"feeds"`
 }
@@ -53,8 +56,16 @@ type feedConfig struct {
 	memory  int64         // of its network; 0 means the feed's defaults
 }
 
+type indexConfig struct {
+	Text bool `mapstructure:"text"`
+}
+
 type apiConfig struct {
 	Listen string `mapstructure:"listen"`
+}
+
+type metricsConfig struct {
+	Listen string `mapstructure:"listen"` // "": none
 }
 
 // byteSize is a number of bytes, written with a unit of 1024.
@@ -71,7 +82,9 @@ const (
 var scalars = []struct{ key, value string }{
 	{"data_dir", "./data"},
 	{"memory", "2GiB"},
+	{"index.text", "true"},
 	{"api.listen", "127.0.0.1:8080"},
+	{"metrics.listen", "127.0.0.1:9090"},
 }
 
 func envName(key string) string {
@@ -170,7 +183,7 @@ func decode(v *viper.Viper, c *config, ps *problems) {
 	var md mapstructure.Metadata
 	err := v.Unmarshal(c, func(dc *mapstructure.DecoderConfig) {
 		dc.Metadata, dc.WeaklyTypedInput = &md, false
-		dc.DecodeHook = mapstructure.ComposeDecodeHookFunc(sizeHook, listHook)
+		dc.DecodeHook = mapstructure.ComposeDecodeHookFunc(sizeHook, boolHook, listHook)
 	})
 	for _, key := range md.Unused {
 		name := key[strings.LastIndex(key, ".")+1:]
@@ -226,6 +239,8 @@ func kindWord(t reflect.Type) string {
 		return "a group of keys"
 	case reflect.String:
 		return "a text"
+	case reflect.Bool:
+		return "true or false"
 	}
 	return "a number that is not negative"
 }
@@ -253,6 +268,20 @@ func sizeHook(_, to reflect.Type, v any) (any, error) {
 		return v, nil
 	}
 	return parseSize(fmt.Sprint(v))
+}
+
+// boolHook reads true and false from the environment, where every value is a text.
+func boolHook(from, to reflect.Type, v any) (any, error) {
+	if to.Kind() != reflect.Bool || from.Kind() != reflect.String {
+		return v, nil
+	}
+	switch v {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return nil, fmt.Errorf("%q is neither true nor false", v)
 }
 
 var sizeForm = regexp.MustCompile(`^([0-9]{1,15}) *(B|KiB|MiB|GiB|TiB)?$`)
@@ -285,7 +314,7 @@ func listHook(from, to reflect.Type, v any) (any, error) {
 
 // nearestKey suggests what a misspelt key was meant to be.
 func nearestKey(name string) string {
-	known := []string{"data_dir", "memory", "networks", "api", "listen", "name", "era", "trust", "snapshot", "start", "feeds", "type", "url"}
+	known := []string{"data_dir", "memory", "networks", "index", "text", "api", "metrics", "listen", "name", "era", "trust", "snapshot", "follows", "start", "feeds", "type", "url"}
 	best, least := "", len(name)/3+2
 	for _, k := range known {
 		if d := editDistance(name, k); d < least {
@@ -358,6 +387,9 @@ func (c *config) check(file string) error {
 	if err := query.CheckListen(c.API.Listen); err != nil {
 		ps.add("api.listen", c.API.Listen, err.Error(), "correct it")
 	}
+	if err := checkMetricsListen(c.Metrics.Listen); err != nil {
+		ps.add("metrics.listen", c.Metrics.Listen, err.Error(), "write it like 127.0.0.1:9090, or \"\" for none")
+	}
 	if len(c.Networks) == 0 {
 		ps.add("networks", nil, "is empty: nothing would be collected", "name at least one")
 	}
@@ -370,7 +402,32 @@ func (c *config) check(file string) error {
 		names[n.Name] = true
 		n.check(at, &ps)
 	}
+	c.checkLineages(&ps)
 	return ps.err(file)
+}
+
+// checkLineages refuses a network that follows itself, by whatever way around.
+func (c *config) checkLineages(ps *problems) {
+	before := map[string]string{}
+	for _, n := range c.Networks {
+		before[n.Name] = n.Follows
+	}
+	for i, n := range c.Networks {
+		key := fmt.Sprintf("networks[%d].follows", i)
+		if n.Follows == "" {
+			continue
+		}
+		if err := checkName(n.Follows); err != nil {
+			ps.add(key, n.Follows, err.Error(), "name the network whose ledger this one continues, or leave it out")
+			continue
+		}
+		for at, steps := n.Follows, 0; at != "" && steps <= len(c.Networks); at, steps = before[at], steps+1 {
+			if at == n.Name {
+				ps.add(key, n.Follows, "makes the network follow itself", "name the network whose ledger this one continues")
+				break
+			}
+		}
+	}
 }
 
 func (n *networkConfig) check(at string, ps *problems) {
@@ -401,6 +458,8 @@ func (n *networkConfig) check(at string, ps *problems) {
 	}
 	if len(n.Feeds) == 0 {
 		ps.add(at+".feeds", nil, "is empty: nothing would be collected", "name at least one")
+	} else if !slices.ContainsFunc(n.Feeds, func(f feedConfig) bool { return !feedTypes[f.Type].bell }) {
+		ps.add(at+".feeds", nil, "only ring when something is new, and none can be asked for it", "add one that can: "+strings.Join(askableTypesOf(ledger.Era(n.Era)), ", "))
 	}
 	names := map[string]bool{}
 	for j, f := range n.Feeds {

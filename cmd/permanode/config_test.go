@@ -65,12 +65,13 @@ func TestExampleShowsEveryKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if given.DataDir != defaults.DataDir || given.Memory != defaults.Memory || given.API != defaults.API {
-		t.Errorf("the example has %s, %d, %v; the defaults are %s, %d, %v",
-			given.DataDir, given.Memory, given.API, defaults.DataDir, defaults.Memory, defaults.API)
+	if given.DataDir != defaults.DataDir || given.Memory != defaults.Memory || given.API != defaults.API ||
+		given.Index != defaults.Index || given.Metrics != defaults.Metrics {
+		t.Errorf("the example has %s, %d, %v, %v, %v; the defaults are %s, %d, %v, %v, %v",
+			given.DataDir, given.Memory, given.API, given.Index, given.Metrics, defaults.DataDir, defaults.Memory, defaults.API, defaults.Index, defaults.Metrics)
 	}
-	if n := given.Networks[0]; n.Start != 0 || len(n.Snapshot) != 0 {
-		t.Errorf("the example has start %d and snapshot %v, which are no defaults", n.Start, n.Snapshot)
+	if n := given.Networks[0]; n.Start != 0 || len(n.Snapshot) != 0 || n.Follows != "" {
+		t.Errorf("the example has start %d, snapshot %v and follows %q, which are no defaults", n.Start, n.Snapshot, n.Follows)
 	}
 	for _, s := range scalars {
 		if !strings.Contains(text, envName(s.key)) {

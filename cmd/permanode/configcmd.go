@@ -140,7 +140,9 @@ func (c *config) settings() []setting {
 	all := []setting{
 		{"data_dir", c.DataDir, c.origin["data_dir"]},
 		{"memory", sizeText(uint64(c.Memory)), c.origin["memory"]},
+		{"index.text", c.Index.Text, c.origin["index.text"]},
 		{"api.listen", c.API.Listen, c.origin["api.listen"]},
+		{"metrics.listen", c.Metrics.Listen, c.origin["metrics.listen"]},
 	}
 	add := func(key string, value any) { all = append(all, setting{key, value, "file"}) }
 	addOr := func(given bool, key string, value any) {
@@ -154,6 +156,7 @@ func (c *config) settings() []setting {
 		add(at+"era", n.Era)
 		add(at+"trust", n.Trust)
 		addOr(len(n.Snapshot) > 0, at+"snapshot", append([]string{}, n.Snapshot...))
+		addOr(n.Follows != "", at+"follows", n.Follows)
 		addOr(n.Start > 0, at+"start", n.Start)
 		for j, f := range n.Feeds {
 			at := fmt.Sprintf("%sfeeds[%d].", at, j)

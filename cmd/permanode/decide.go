@@ -81,7 +81,7 @@ func (p *program) act(ctx context.Context, d *dataFlags, do func(query.Network, 
 		return err
 	}
 	n := networks[0]
-	w, err := openWriter(ctx, db, n.Name, n.Rules)
+	w, err := openWriter(ctx, db, n.Name, "", n.Rules)
 	if err != nil {
 		return err
 	}

@@ -2,14 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -17,21 +13,21 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"golang.org/x/sync/errgroup"
+
 	"permanode/ingest"
-	"permanode/ingest/hornet2"
-	"permanode/internal/replay"
-	"permanode/internal/replay/iotareplay"
-	"permanode/ledger"
 	"permanode/ledger/eras"
-	"permanode/ledger/rebased"
-	"permanode/ledger/stardust"
 	"permanode/query"
-	"permanode/testdata"
+	"permanode/storage/pebblestore"
 )
 
-const demoHelp = `Starts two nodes in this process: one serves over REST what a real node of a private Stardust tangle served, the
-other one a small constructed Rebased network over gRPC. Pulls all of it into one archive, proves every unit, prints
-what was proven and commands to try, and serves the API until Ctrl-C.
+const demoHelp = `Starts two nodes in this process: one is a real node of a private Stardust tangle, recorded, with its REST, MQTT and
+INX; the other one serves a small constructed Rebased network over gRPC. Pulls all that they have into one archive,
+proves every unit, prints what was proven and commands to try, and serves the API until Ctrl-C. Meanwhile the recorded
+node goes on: it confirms one more milestone every second (--pace) until its recording ends.
+
+Its plug can be pulled: curl -X POST http://ADDRESS/plug/out drops all its connections, /plug/in brings it back; the
+address is printed. The node goes on in the dark, and the archive loses nothing: what it missed it asks for.
 
 The archive stays in --data: a second start goes on where the first one ended, and the other commands read it once the
 demo has ended.`
@@ -39,13 +35,17 @@ demo has ended.`
 const (
 	demoListen   = "127.0.0.1:8080"
 	demoSnapshot = "genesis_snapshot.bin"
+	demoPace     = time.Second
 )
 
 func (p *program) demoCommand() *cobra.Command {
-	addr, dir := demoListen, ""
+	addr, dir, pace := demoListen, "", demoPace
 	c := &cobra.Command{
 		Use: "demo", Short: "The service over two recorded networks, served by nodes in this process", Long: demoHelp, Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if pace <= 0 {
+				return usagef("write it like 1s or 200ms", "--pace %s is no time between two milestones", pace)
+			}
 			if dir == "" {
 				cache, err := os.UserCacheDir()
 				if err != nil {
@@ -58,11 +58,12 @@ func (p *program) demoCommand() *cobra.Command {
 				return err
 			}
 			defer ln.Close() // closed by the API, if it comes to that
-			return p.serviceEnd(c.Context(), p.demo(c.Context(), ln, dir))
+			return p.serviceEnd(c.Context(), p.demo(c.Context(), ln, dir, pace))
 		},
 	}
 	c.Flags().StringVar(&addr, "listen", addr, "address of the API")
 	c.Flags().StringVar(&dir, "data", "", "directory of the archive (default: permanode/demo in the user's cache folder)")
+	c.Flags().DurationVar(&pace, "pace", pace, "time between two milestones of the recorded node")
 	return c
 }
 
@@ -76,36 +77,25 @@ func (p *program) demoListener(ctx context.Context, addr string, asked bool) (ne
 	return listen(ctx, "127.0.0.1:0")
 }
 
-// demoNet is one of the networks of the demo: what collects it, and how it is told about.
-type demoNet struct {
-	what string // of the network, in a sentence
-	ingest.Config
-	count  func(n query.Network, c *demoCount, cone *ledger.Cone) error
-	close  func() error
-	took   time.Duration
-	pulled uint64
-}
-
-func (p *program) demo(ctx context.Context, ln net.Listener, dir string) (err error) {
-	var nets []*demoNet
-	defer func() {
-		for _, n := range nets {
-			err = errors.Join(err, n.close())
-		}
-	}()
-	for _, open := range []func(context.Context) (*demoNet, error){demoStardust, demoRebased} {
-		n, err := open(ctx)
-		if err != nil {
-			return fmt.Errorf("bundled recording: %w", err)
-		}
-		nets = append(nets, n)
-	}
+func (p *program) demo(ctx context.Context, ln net.Listener, dir string, pace time.Duration) (err error) {
 	log := p.logger(slog.LevelWarn)
 	db, err := p.open(dir, defaultMemory/8, false, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	archive := query.New(db, eras.Codec)
+	held := func(network string) uint64 { _, last := demoHeld(ctx, archive, network); return last }
+	nets, closeNets, err := p.demoNets(ctx, pace, held)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeNets()) }()
+	plug, err := listen(ctx, "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer plug.Close() // closed by its server, if it comes to that
 	svc := &service{log: log, db: db}
 	defer func() { err = errors.Join(err, svc.close()) }()
 	for _, n := range nets {
@@ -115,142 +105,108 @@ func (p *program) demo(ctx context.Context, ln net.Listener, dir string) (err er
 			return err
 		}
 	}
-	if err := p.demoReport(ctx, db, nets, ln.Addr().String(), dir); err != nil {
+	if err := p.demoReport(ctx, archive, nets, demoPlaces{api: ln.Addr().String(), plug: plug.Addr().String(), dir: dir}); err != nil {
 		return err
 	}
-	return svc.run(ctx, ln)
+	err = p.demoLive(ctx, svc, nets, ln, plug)
+	for _, n := range nets {
+		if n.node != nil {
+			err = errors.Join(err, p.printf("%s\n", demoEnd(context.WithoutCancel(ctx), archive, n)))
+		}
+	}
+	return err
 }
 
-// demoStardust serves the recording of a real Hornet node.
-func demoStardust(ctx context.Context) (_ *demoNet, err error) {
-	files, err := fs.Sub(testdata.Recordings, "recordings/stardust")
-	if err != nil {
-		return nil, err
+// demoNets starts the nodes of the demo.
+func (p *program) demoNets(ctx context.Context, pace time.Duration, held func(string) uint64) (nets []*demoNet, closeAll func() error, err error) {
+	closeAll = func() (err error) {
+		for _, n := range nets {
+			err = errors.Join(err, n.close())
+		}
+		return err
 	}
-	rec, err := replay.OpenRecording(files)
-	if err != nil {
-		return nil, err
+	for _, open := range []func() (*demoNet, error){
+		func() (*demoNet, error) { return demoStardust(p, pace, held) },
+		func() (*demoNet, error) { return demoRebased(ctx) },
+	} {
+		n, err := open()
+		if err != nil {
+			return nil, nil, errors.Join(fmt.Errorf("bundled recording: %w", err), closeAll())
+		}
+		nets = append(nets, n)
 	}
-	node, stop, err := serveNode(ctx, replay.NewNode(rec))
-	if err != nil {
-		return nil, errors.Join(err, rec.Close())
-	}
-	trust, snapshot, remove, err := demoLedger(files, rec.Parameters)
-	if err != nil {
-		stop()
-		return nil, errors.Join(err, rec.Close())
-	}
-	return &demoNet{
-		what:   "a node of the Stardust tangle " + trust.Name + ", recorded,",
-		Config: ingest.Config{Codec: stardust.Codec{}, Trust: trust, Sources: []ingest.Source{node}, Snapshot: []string{snapshot}},
-		count:  countStardust,
-		close: func() error {
-			stop()
-			remove()
-			return rec.Close()
-		},
-	}, nil
+	return nets, closeAll, nil
 }
 
-// demoRebased serves a constructed chain of checkpoints as a node's gRPC service.
-func demoRebased(ctx context.Context) (*demoNet, error) {
-	files, err := fs.Sub(testdata.Recordings, "vectors/rebased/checkpoints/mininet-a")
-	if err != nil {
-		return nil, err
+// demoLive serves, while the recorded node goes on and its plug can be pulled, until ctx ends.
+func (p *program) demoLive(ctx context.Context, svc *service, nets []*demoNet, ln, plug net.Listener) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return svc.run(ctx, ln) })
+	for _, n := range nets {
+		if n.node == nil {
+			continue
+		}
+		g.Go(func() error { return query.Serve(ctx, plug, n.node, svc.log) })
+		g.Go(func() error {
+			if !n.node.live(ctx) {
+				return nil
+			}
+			return p.demoWhole(ctx, svc.db, n)
+		})
 	}
-	chain, err := iotareplay.Open(files)
-	if err != nil {
-		return nil, err
-	}
-	raw, err := fs.ReadFile(files, "committee_epoch0.json")
-	if err != nil {
-		return nil, err
-	}
-	spec, err := rebased.ParseCommitteeFile(raw)
-	if err != nil {
-		return nil, err
-	}
-	text, err := rebased.NewTrust(spec)
-	if err != nil {
-		return nil, err
-	}
-	trust, err := rebased.Codec{}.ParseTrust(text)
-	if err != nil {
-		return nil, err
-	}
-	server, err := iotareplay.NewNode(chain).Serve("127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("the demo's node: %w", err)
-	}
-	node, err := feedTypes[feedIotaGRPC].open(ctx, feedConfig{URL: "grpc://" + server.Addr()})
-	if err != nil {
-		server.Stop()
-		return nil, err
-	}
-	return &demoNet{
-		what:   "a node of a small Rebased network, constructed,",
-		Config: ingest.Config{Codec: rebased.Codec{}, Trust: trust, Sources: []ingest.Source{node.Source}},
-		count:  countRebased,
-		close: func() error {
-			err := node.close()
-			server.Stop()
-			return err
-		},
-	}, nil
+	return g.Wait()
 }
 
-// serveNode serves a node on a free port of this machine until stop is called.
-func serveNode(ctx context.Context, h http.Handler) (*hornet2.Source, func(), error) {
-	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+// demoWhole waits until all of a recording that has ended is in the archive, and says so.
+func (p *program) demoWhole(ctx context.Context, db *pebblestore.DB, n *demoNet) error {
+	archive := query.New(db, eras.Codec)
+	rows, err := archive.Select(ctx, n.Network)
 	if err != nil {
-		return nil, nil, fmt.Errorf("the demo's node: %w", err)
+		return err
 	}
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: time.Second}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = srv.Serve(ln) // ends by Close below; a node that fails shows as a source that does not answer
-	}()
-	node, err := hornet2.New(hornet2.Config{URL: "http://" + ln.Addr().String()})
-	stop := func() {
-		_ = srv.Close()
-		<-ended
-		node.Close()
+	for {
+		changed := db.Changed(rows[0].ID)
+		if _, last := demoHeld(ctx, archive, n.Network); last >= n.node.last {
+			return p.printf("the recording has ended: %s\n", demoEnd(ctx, archive, n))
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
 	}
-	return node, stop, err
 }
 
-// demoLedger makes the trust file of the recording and a file of its snapshot, which remove takes away.
-func demoLedger(files fs.FS, parameters []byte) (trust ledger.Trust, snapshot string, remove func(), err error) {
-	raw, err := fs.ReadFile(files, demoSnapshot)
+// demoHeld returns the range of units that the archive holds of a network, 0 and 0 where it holds none or has a hole.
+func demoHeld(ctx context.Context, a *query.Archive, network string) (first, last uint64) {
+	selected, err := a.Select(ctx, network)
 	if err != nil {
-		return trust, "", nil, fmt.Errorf("bundled recording: %w", err)
+		return 0, 0 // nothing is there yet
 	}
-	sum := sha256.Sum256(raw)
-	text, err := stardust.TrustFromRecording(parameters, hex.EncodeToString(sum[:]))
-	if err != nil {
-		return trust, "", nil, fmt.Errorf("bundled recording: %w", err)
+	e, err := a.Extent(ctx, selected[0])
+	if err != nil || len(e.Ranges) != 1 {
+		return 0, 0
 	}
-	if trust, err = eras.ParseTrust(text); err != nil {
-		return trust, "", nil, fmt.Errorf("bundled recording: %w", err)
+	return e.Ranges[0].From, e.Ranges[0].To
+}
+
+// demoEnd says whether anything was lost.
+func demoEnd(ctx context.Context, a *query.Archive, n *demoNet) string {
+	first, last := demoHeld(ctx, a, n.Network)
+	tip := n.node.node.Tip()
+	switch {
+	case first == 0:
+		return fmt.Sprintf("%s: the archive has a hole: permanode coverage names it", n.Network)
+	case last < tip:
+		return fmt.Sprintf("%s: milestones %d to %d are here without a hole; the node has %d more, which the next start asks for", n.Network, first, last, tip-last)
 	}
-	dir, err := os.MkdirTemp("", "permanode-demo-*")
-	if err != nil {
-		return trust, "", nil, fmt.Errorf("room for the snapshot: %w", err)
-	}
-	remove = func() { _ = os.RemoveAll(dir) }
-	snapshot = filepath.Join(dir, demoSnapshot)
-	if err := os.WriteFile(snapshot, raw, 0o600); err != nil {
-		remove()
-		return trust, "", nil, fmt.Errorf("room for the snapshot: %w", err)
-	}
-	return trust, snapshot, remove, nil
+	return fmt.Sprintf("%s: milestones %d to %d are here without a hole, which is all that the node confirmed: nothing is lost", n.Network, first, last)
 }
 
 // pull adds the network to the service and brings it up to what its node has. It returns how long that took and how many
 // records came.
 func (p *program) pull(ctx context.Context, svc *service, c ingest.Config) (time.Duration, uint64, error) {
-	w, err := openWriter(ctx, svc.db, c.Network, c.Trust)
+	w, err := openWriter(ctx, svc.db, c.Network, "", c.Trust)
 	if err != nil {
 		return 0, 0, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -11,7 +12,61 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
+
+// demoRun is the demo in a process of its own, as a stranger starts it.
+type demoRun struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	lines *bufio.Scanner
+	errs  strings.Builder
+	all   []string // lines of standard output so far
+}
+
+func startDemo(t *testing.T, args ...string) *demoRun {
+	t.Helper()
+	d := &demoRun{t: t, cmd: exec.CommandContext(t.Context(), "permanode", append([]string{"demo"}, args...)...)}
+	d.cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "XDG_CACHE_HOME="+filepath.Join(t.TempDir(), "cache"))
+	out, err := d.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.lines, d.cmd.Stderr = bufio.NewScanner(out), &d.errs
+	if err := d.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// until reads lines up to the first one that matches, and returns its groups.
+func (d *demoRun) until(pattern string) []string {
+	d.t.Helper()
+	want := regexp.MustCompile(pattern)
+	for d.lines.Scan() {
+		d.all = append(d.all, d.lines.Text())
+		if m := want.FindStringSubmatch(d.lines.Text()); m != nil {
+			return m
+		}
+	}
+	_ = d.cmd.Wait()
+	d.t.Fatalf("no line matches %s:\n%s\n%s", pattern, strings.Join(d.all, "\n"), d.errs.String())
+	return nil
+}
+
+// end sends Ctrl-C; the demo must end well.
+func (d *demoRun) end() {
+	d.t.Helper()
+	if err := d.cmd.Process.Signal(os.Interrupt); err != nil {
+		d.t.Fatal(err)
+	}
+	for d.lines.Scan() {
+		d.all = append(d.all, d.lines.Text())
+	}
+	if err := d.cmd.Wait(); err != nil {
+		d.t.Errorf("%v\n%s", err, d.errs.String())
+	}
+}
 
 // TestDemoAsPrinted starts the demo as a stranger does, without a flag and with the usual port busy, runs the
 // commands that it prints, and ends it with Ctrl-C.
@@ -19,50 +74,94 @@ func TestDemoAsPrinted(t *testing.T) {
 	if ln, err := net.Listen("tcp", demoListen); err == nil { // else it is busy already
 		defer ln.Close()
 	}
-	cmd := exec.CommandContext(t.Context(), "permanode", "demo")
-	cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "XDG_CACHE_HOME="+filepath.Join(t.TempDir(), "cache"))
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var errs strings.Builder
-	cmd.Stderr = &errs
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	d := startDemo(t)
+	d.until("^The API answers")
 	command := regexp.MustCompile(`^  curl '?(http://[^' ]+)'?$`)
-	lines := bufio.NewScanner(out)
 	network := regexp.MustCompile(`"network":"(permanode-capture-1|rebased-40a4058f)"`)
 	tried := 0
-	for lines.Scan() {
-		if m := command.FindStringSubmatch(lines.Text()); m != nil {
-			tried++
-			res, err := http.Get(m[1])
-			if err != nil {
-				t.Fatalf("%s: %v", lines.Text(), err)
-			}
-			body, _ := io.ReadAll(res.Body)
-			res.Body.Close()
-			if res.StatusCode != http.StatusOK || !network.Match(body) {
-				t.Errorf("%s: %s %s", lines.Text(), res.Status, body)
-			}
+	for _, line := range d.all {
+		m := command.FindStringSubmatch(line)
+		if m == nil {
+			continue
 		}
-		if strings.HasPrefix(lines.Text(), "The API answers") {
-			break
+		tried++
+		status, body := ask(t, http.MethodGet, m[1])
+		if status != http.StatusOK || !network.MatchString(body) {
+			t.Errorf("%s: %d %s", line, status, body)
 		}
 	}
-	http.DefaultClient.CloseIdleConnections()
 	if tried != 6 {
 		t.Errorf("%d commands to try, want 6", tried)
 	}
-	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+	d.end()
+	if !strings.Contains(d.errs.String(), "is busy: taking a free port") {
+		t.Errorf("nothing is said of the busy port:\n%s", d.errs.String())
+	}
+	if last := d.all[len(d.all)-1]; !strings.Contains(last, "are here without a hole") {
+		t.Errorf("the last line is %q", last)
+	}
+}
+
+func ask(t *testing.T, method, url string) (status int, body string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
-	_, _ = io.Copy(io.Discard, out)
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("%v\n%s", err, errs.String())
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 30 * time.Second}
+	res, err := client.Do(req)
+	if err != nil {
+		t.Fatalf("%s: %v", url, err)
 	}
-	if !strings.Contains(errs.String(), "is busy: taking a free port") {
-		t.Errorf("nothing is said of the busy port:\n%s", errs.String())
+	defer res.Body.Close()
+	raw, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatalf("%s: %v", url, err)
+	}
+	return res.StatusCode, string(raw)
+}
+
+// TestDemoPlug pulls the plug of the demo's node while it goes on, and puts it in again: nobody reaches the node
+// meanwhile, and nothing is lost.
+func TestDemoPlug(t *testing.T) {
+	d := startDemo(t, "--listen", "127.0.0.1:0", "--data", filepath.Join(t.TempDir(), "d"), "--pace", "50ms")
+	plug := d.until(`curl -X POST (http://[^ ]+)/plug/out`)[1]
+	api := d.until(`^The API answers at (http://[^ ]+) `)[1]
+	if status, body := ask(t, http.MethodGet, plug+"/plug/out"); status != http.StatusMethodNotAllowed {
+		t.Errorf("GET pulls the plug: %d %s", status, body)
+	}
+	if status, body := ask(t, http.MethodPost, plug+"/plug/in"); status != http.StatusOK || !strings.Contains(body, "is in already") {
+		t.Errorf("%d %s", status, body)
+	}
+	status, body := ask(t, http.MethodPost, plug+"/plug/out")
+	if status != http.StatusOK || !strings.Contains(body, "goes on in the dark") {
+		t.Fatalf("%d %s", status, body)
+	}
+	var at, later, ahead uint64
+	if _, err := fmt.Sscanf(body, "the plug is out at milestone %d", &at); err != nil {
+		t.Fatalf("%v: %s", err, body)
+	}
+	ready := func(want int) func() bool {
+		return func() bool { status, _ := ask(t, http.MethodGet, api+"/readyz"); return status == want }
+	}
+	waitUntil(t, "the service says that no source answers", ready(http.StatusServiceUnavailable))
+	status, body = ask(t, http.MethodPost, plug+"/plug/in")
+	if _, err := fmt.Sscanf(body, "the plug is in again: the node is at milestone %d, %d later", &later, &ahead); err != nil || status != http.StatusOK || later != at+ahead {
+		t.Fatalf("%d %v: %s", status, err, body)
+	}
+	d.until("^the recording has ended: .* nothing is lost$")
+	waitUntil(t, "the service is ready again", ready(http.StatusOK))
+	if _, body := ask(t, http.MethodGet, api+"/v1/networks/permanode-capture-1/coverage"); !strings.Contains(body, `"ranges":[{"from":1,"to":115}],"gaps":[],"records":2568`) {
+		t.Error(body)
+	}
+	d.end()
+}
+
+func waitUntil(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(60 * time.Second); !is(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within a minute: %s", what)
+		}
 	}
 }

@@ -5,11 +5,9 @@ import (
 	"fmt"
 
 	"permanode/ledger"
-	"permanode/ledger/eras"
 	"permanode/ledger/rebased"
 	"permanode/ledger/stardust"
 	"permanode/query"
-	"permanode/storage/pebblestore"
 )
 
 // demoCount counts what the archive holds of a network and had to prove for it.
@@ -103,8 +101,10 @@ func countRebased(n query.Network, c *demoCount, cone *ledger.Cone) error {
 	return nil
 }
 
-func (p *program) demoReport(ctx context.Context, db *pebblestore.DB, nets []*demoNet, addr, dir string) error {
-	a := query.New(db, eras.Codec)
+// demoPlaces is where the demo can be reached.
+type demoPlaces struct{ api, plug, dir string }
+
+func (p *program) demoReport(ctx context.Context, a *query.Archive, nets []*demoNet, at demoPlaces) error {
 	try := ""
 	for _, net := range nets {
 		selected, err := a.Select(ctx, net.Network)
@@ -119,13 +119,31 @@ func (p *program) demoReport(ctx context.Context, db *pebblestore.DB, nets []*de
 		if err := p.printf("%s\n", c.text(n, net)); err != nil {
 			return err
 		}
-		base := fmt.Sprintf("http://%s/v1/networks/%s", addr, n.Name)
+		base := fmt.Sprintf("http://%s/v1/networks/%s", at.api, n.Name)
 		try += fmt.Sprintf("  curl %s/coverage\n  curl %s/records/%s\n  curl '%s/units/%d/records?limit=3'\n", base, base, c.example, base, c.unit)
 	}
 	return p.printf(`Try, in another terminal:
-%s
+%s%s
 The API answers at http://%s until Ctrl-C. The archive stays in %s; then also: permanode check --full --data %s
-`, try, addr, dir, dir)
+`, try, plugText(nets, at.plug), at.api, at.dir, at.dir)
+}
+
+// plugText tells of the node that goes on, and of its plug.
+func plugText(nets []*demoNet, at string) (text string) {
+	for _, n := range nets {
+		if n.node == nil {
+			continue
+		}
+		tip := n.node.node.Tip()
+		text += fmt.Sprintf("  curl -X POST http://%s/plug/out   # pull the plug of the node: %s\n  curl -X POST http://%s/plug/in    # and put it in again\n",
+			at, n.node.names(), at)
+		if tip < n.node.last {
+			text += fmt.Sprintf("The node of %s is at milestone %d and confirms one more every %s, up to %d.\n", n.Network, tip, n.node.pace, n.node.last)
+		} else {
+			text += fmt.Sprintf("The recording of %s is all here: it ends at milestone %d. An empty --data shows how it goes on.\n", n.Network, n.node.last)
+		}
+	}
+	return text
 }
 
 func (c *demoCount) text(n query.Network, net *demoNet) string {

@@ -31,6 +31,7 @@ const (
 type feedType struct {
 	era     ledger.Era
 	path    bool // its url may be a path
+	bell    bool // rings and brings copies, and cannot be asked
 	example string
 	open    func(ctx context.Context, f feedConfig) (*source, error)
 }
@@ -40,12 +41,15 @@ var feedTypes map[string]feedType
 
 func init() { // refers to itself through openURL
 	feedTypes = map[string]feedType{
-		feedHornet2:   {stardust.Era, false, "http://127.0.0.1:14265", openHornet2},
-		feedIotaGRPC:  {rebased.Era, false, "grpc://127.0.0.1:50051", openIotaGRPC},
-		feedIotaREST:  {rebased.Era, false, "http://127.0.0.1:9000", openIotaREST},
-		feedIotaDir:   {rebased.Era, true, "/var/lib/iota/ingestion", func(_ context.Context, f feedConfig) (*source, error) { return openCheckpoints(f) }},
-		feedIotaStore: {rebased.Era, true, "https://checkpoints.example.org/ingestion/historical", openIotaStore},
-		feedIotaLive:  {rebased.Era, false, "https://checkpoints.example.org/ingestion/live", openIotaLive},
+		feedHornet2:  {era: stardust.Era, example: "http://127.0.0.1:14265", open: openHornet2},
+		feedIotaGRPC: {era: rebased.Era, example: "grpc://127.0.0.1:50051", open: openIotaGRPC},
+		feedIotaREST: {era: rebased.Era, example: "http://127.0.0.1:9000", open: openIotaREST},
+		feedIotaDir: {
+			era: rebased.Era, path: true, example: "/var/lib/iota/ingestion",
+			open: func(_ context.Context, f feedConfig) (*source, error) { return openCheckpoints(f) },
+		},
+		feedIotaStore: {era: rebased.Era, path: true, example: "https://checkpoints.example.org/ingestion/historical", open: openIotaStore},
+		feedIotaLive:  {era: rebased.Era, example: "https://checkpoints.example.org/ingestion/live", open: openIotaLive},
 	}
 }
 
@@ -57,6 +61,11 @@ func feedTypesOf(era ledger.Era) (names []string) {
 		}
 	}
 	return names
+}
+
+// askableTypesOf lists those that can be asked.
+func askableTypesOf(era ledger.Era) []string {
+	return slices.DeleteFunc(feedTypesOf(era), func(name string) bool { return feedTypes[name].bell })
 }
 
 func openHornet2(_ context.Context, f feedConfig) (*source, error) {

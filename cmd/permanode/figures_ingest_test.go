@@ -88,7 +88,7 @@ func collectFile(memory byteSize, data, trustFile, snapshot, cones string) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	return p.collect(context.Background(), db, ingest.Config{
+	return p.collect(context.Background(), db, "", ingest.Config{
 		Network: "figures", Codec: codec, Trust: trust, Sources: []ingest.Source{source}, Snapshot: []string{snapshot},
 		Quarantine: data + ".quarantine", Memory: int64(memory), Log: p.logger(slog.LevelWarn),
 	})

@@ -165,7 +165,7 @@ func collectCheckpoints(b *testing.B, dir, data string, trust ledger.Trust, code
 	if err != nil {
 		b.Fatal(err)
 	}
-	w, err := openWriter(context.Background(), db, "figures", trust)
+	w, err := openWriter(context.Background(), db, "figures", "", trust)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -39,10 +39,10 @@ Exit status: 0 all is there; 1 error; 2 wrong input; 4 something is missing, or 
 130 interrupted. Whatever the status, nothing that was stored is lost.`
 
 type ingestFlags struct {
-	data, trust, network string
-	from, snapshot       []string
-	timeout              time.Duration
-	json                 bool
+	data, trust, network, follows string
+	from, snapshot                []string
+	timeout                       time.Duration
+	json                          bool
 }
 
 func (p *program) ingestCommand() *cobra.Command {
@@ -60,6 +60,7 @@ func (p *program) ingestCommand() *cobra.Command {
 	c.Flags().StringVar(&f.trust, "trust", "", "trust file, or a built-in one: "+strings.Join(eras.BuiltInNames(), ", "))
 	c.Flags().StringArrayVar(&f.from, "from", nil, "source; may be given several times")
 	c.Flags().StringVar(&f.network, "network", "", "label of the network (default: its own name, else era and identity)")
+	c.Flags().StringVar(&f.follows, "follows", "", "network of the archive whose ledger this one continues, in the era before (default: as stored, else none)")
 	c.Flags().StringArrayVar(&f.snapshot, "snapshot", nil, "snapshot file; a second one is its delta")
 	c.Flags().DurationVar(&f.timeout, "timeout", 0, "end after this time (default: none)")
 	c.Flags().BoolVar(&f.json, "json", false, "print the coverage as one JSON object")
@@ -79,6 +80,11 @@ func (f *ingestFlags) check() error {
 	case f.network != "":
 		if err := checkName(f.network); err != nil {
 			return usagef("for example shimmer-2", "--network %q %w", f.network, err)
+		}
+	}
+	if f.follows != "" {
+		if err := checkName(f.follows); err != nil {
+			return usagef("permanode coverage lists the networks", "--follows %q %w", f.follows, err)
 		}
 	}
 	return nil
@@ -127,7 +133,7 @@ func (p *program) ingest(ctx context.Context, f *ingestFlags) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	missing := p.collect(ctx, db, ingest.Config{
+	missing := p.collect(ctx, db, f.follows, ingest.Config{
 		Network: name, Codec: codec, Trust: trust, Sources: plainSources(sources), Snapshot: snapshot,
 		Quarantine: quarantine(f.data), Memory: int64(memory), Log: p.logger(slog.LevelWarn),
 	})
@@ -222,8 +228,8 @@ func fileSHA256(name string) (string, error) {
 }
 
 // collect brings one network up to what its sources have, with progress.
-func (p *program) collect(ctx context.Context, db *pebblestore.DB, c ingest.Config) (err error) {
-	w, err := openWriter(ctx, db, c.Network, c.Trust)
+func (p *program) collect(ctx context.Context, db *pebblestore.DB, follows string, c ingest.Config) (err error) {
+	w, err := openWriter(ctx, db, c.Network, follows, c.Trust)
 	if err != nil {
 		return err
 	}
@@ -242,13 +248,19 @@ func (p *program) collect(ctx context.Context, db *pebblestore.DB, c ingest.Conf
 }
 
 // openWriter returns the writer of a network, which it makes at first use. A name that stands for another network is a
-// mistake of the command line or config.
-func openWriter(ctx context.Context, db *pebblestore.DB, name string, t ledger.Trust) (storage.Writer, error) {
+// mistake of the command line or config. follows names the network whose ledger it continues; "" leaves what is stored.
+func openWriter(ctx context.Context, db *pebblestore.DB, name, follows string, t ledger.Trust) (storage.Writer, error) {
 	rows, err := db.Networks(ctx)
 	if err != nil {
 		return nil, err
 	}
+	if err := checkFollows(rows, name, follows); err != nil {
+		return nil, err
+	}
 	for _, row := range rows {
+		if row.Name == name && follows == "" {
+			follows = row.Follows
+		}
 		if row.Name == name && (row.Era != t.Era || row.Identity != t.Identity) {
 			return nil, usagef("choose another name, or another data directory",
 				"network %s is identity %s (%s) in this archive, and the trust file is of identity %s (%s)", name, row.Identity, row.Era, t.Identity, t.Era)
@@ -259,7 +271,22 @@ func openWriter(ctx context.Context, db *pebblestore.DB, name string, t ledger.T
 			}
 		}
 	}
-	return db.Writer(ctx, networkRow(name, t))
+	return db.Writer(ctx, ledger.Network{Name: name, Era: t.Era, Identity: t.Identity, Trust: t.Raw, Follows: follows})
+}
+
+// checkFollows refuses a network that would follow itself, by whatever way around.
+func checkFollows(rows []ledger.Network, name, follows string) error {
+	for at, steps := follows, 0; at != "" && steps <= len(rows); steps++ {
+		if at == name {
+			return usagef("name the network whose ledger it continues", "network %s would follow itself", name)
+		}
+		i := slices.IndexFunc(rows, func(n ledger.Network) bool { return n.Name == at })
+		if i < 0 {
+			return nil
+		}
+		at = rows[i].Follows
+	}
+	return nil
 }
 
 // trustSamples is about how many units of a span a new trust file has to prove.
@@ -301,10 +328,6 @@ func provesStored(ctx context.Context, db storage.Reader, row ledger.Network, t 
 		}
 	}
 	return nil
-}
-
-func networkRow(name string, t ledger.Trust) ledger.Network {
-	return ledger.Network{Name: name, Era: t.Era, Identity: t.Identity, Trust: t.Raw}
 }
 
 // summary prints what the archive now holds of a network.

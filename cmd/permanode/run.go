@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
@@ -63,7 +64,13 @@ func (p *program) runService(ctx context.Context, conf *config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	svc := &service{log: log, db: db, meter: p.meter}
+	svc := &service{log: log, db: db, meter: p.meter, metrics: newRegistry()}
+	if svc.metricsAt, err = metricsListener(ctx, conf, log); err != nil {
+		return err
+	}
+	if svc.metricsAt != nil {
+		defer svc.metricsAt.Close() // closed by its server, if it comes to that
+	}
 	for _, n := range conf.Networks {
 		follow, err := svc.follow(ctx, conf, n)
 		if err != nil {
@@ -86,12 +93,31 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 	return ln, nil
 }
 
+// metricsListener opens the listener of the metrics, nil if there is to be none. A taken port that nobody asked for by
+// name costs the metrics, not the service.
+func metricsListener(ctx context.Context, conf *config, log *slog.Logger) (net.Listener, error) {
+	if conf.Metrics.Listen == "" {
+		return nil, nil
+	}
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", conf.Metrics.Listen)
+	switch {
+	case err == nil:
+		return ln, nil
+	case conf.origin["metrics.listen"] == "default":
+		log.Warn("no metrics: their address is taken; metrics.listen of the config names another, or none", "error", err)
+		return nil, nil
+	}
+	return nil, fmt.Errorf("metrics: %w", err)
+}
+
 // service is the API over one store, and the networks that it follows.
 type service struct {
-	log      *slog.Logger
-	db       *pebblestore.DB
-	meter    func(what string) *meter
-	networks []*following
+	log       *slog.Logger
+	db        *pebblestore.DB
+	meter     func(what string) *meter
+	networks  []*following
+	metrics   *prometheus.Registry
+	metricsAt net.Listener // nil: no metrics are served
 }
 
 // following is one network that is collected.
@@ -128,7 +154,7 @@ func (s *service) follow(ctx context.Context, conf *config, n networkConfig) (_ 
 		}
 		sources, feeds = append(sources, opened), append(feeds, opened.feeds...)
 	}
-	w, err := openWriter(ctx, s.db, n.Name, trust)
+	w, err := openWriter(ctx, s.db, n.Name, n.Follows, trust)
 	if err != nil {
 		return nil, err
 	}
@@ -171,6 +197,12 @@ func (s *service) run(ctx context.Context, ln net.Listener) error {
 		s.log.Info("the API answers", "url", "http://"+ln.Addr().String()+"/v1/info")
 		return query.Serve(ctx, ln, s.api(), s.log)
 	})
+	if s.metricsAt != nil {
+		g.Go(func() error {
+			s.log.Info("the metrics answer", "url", "http://"+s.metricsAt.Addr().String()+"/metrics")
+			return serveMetrics(ctx, s.metricsAt, metricsHandler(s.metrics, isLoopback(s.metricsAt.Addr())))
+		})
+	}
 	return g.Wait()
 }
 

@@ -19,13 +19,13 @@ import (
 
 // source is something that --from or a feed named, opened.
 type source struct {
-	ingest.Source
-	name  string
-	era   ledger.Era
-	more  []ingest.Source // further copies that it holds of some units
-	feeds []ingest.Feed
-	says  []string // what a person should know of it before it is used
-	close func() error
+	ingest.Source // nil where it only rings
+	name          string
+	era           ledger.Era
+	more          []ingest.Source // further copies that it holds of some units
+	feeds         []ingest.Feed
+	says          []string // what a person should know of it before it is used
+	close         func() error
 
 	// snapshot names the file of the ledger before the first unit; nil where there can be none.
 	snapshot func() (string, error)
@@ -36,7 +36,9 @@ type source struct {
 
 func plainSources(all []*source) (out []ingest.Source) {
 	for _, s := range all {
-		out = append(out, s.Source)
+		if s.Source != nil {
+			out = append(out, s.Source)
+		}
 	}
 	for _, s := range all {
 		out = append(out, s.more...)
