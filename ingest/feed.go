@@ -14,8 +14,8 @@ type FeedStatus struct {
 	Address    string    // without credentials
 	Connected  bool      // and subscribed: what the other side publishes would arrive
 	Since      time.Time // of this state; zero if it was never connected
-	Last       uint64    // newest unit rung; 0 if none was
-	RungAt     time.Time // when a ring came last; zero if none did
+	Last       uint64    // unit that was rung last, which nobody believes; 0 if none was
+	RungAt     time.Time // when that was; zero if never
 	LastAt     time.Time // of the last message of any kind; zero if none came
 	Messages   uint64    // received, of any kind
 	Bytes      uint64    // of their payloads
@@ -191,6 +191,5 @@ func (m *FeedMeter) Drop(why string) {
 func (m *FeedMeter) Rang(seq uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.status.Last = max(m.status.Last, seq)
-	m.status.RungAt = now()
+	m.status.Last, m.status.RungAt = seq, now()
 }

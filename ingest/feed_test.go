@@ -37,9 +37,9 @@ func TestFeedSentence(t *testing.T) {
 		m.Down("again")
 		m.Up()
 		m.Rang(4000) // a node that comes back behind
-		is("node-a-mqtt: connected since 01:01:01 UTC, unit 4711 rung 0 s ago, 12,345 messages, 1 dropped, 2 reconnects")
+		is("node-a-mqtt: connected since 01:01:01 UTC, unit 4000 rung 0 s ago, 12,345 messages, 1 dropped, 2 reconnects")
 		time.Sleep(72 * time.Hour)
-		is("node-a-mqtt: connected since 2000-01-01 01:01:01 UTC, unit 4711 rung 3 days ago, 12,345 messages, 1 dropped, silent for 3 days, 2 reconnects")
+		is("node-a-mqtt: connected since 2000-01-01 01:01:01 UTC, unit 4000 rung 3 days ago, 12,345 messages, 1 dropped, silent for 3 days, 2 reconnects")
 		if s := m.Status(); s.Reconnects != 2 || s.Bytes != 123450 || s.Dropped != 1 || s.Address != "ws://node-a:14265/api/mqtt/v1" {
 			t.Errorf("%+v", s)
 		}
