@@ -18,16 +18,42 @@ import (
 // dataFlags say which archive a command reads, which network of it, and in which form it answers.
 type dataFlags struct {
 	data, config, network string
+	server                string // a running service that is asked instead
 	json                  bool
+	command               string // "permanode status", for hints
+	asks                  bool   // the command takes --server
 }
 
 func (d *dataFlags) add(c *cobra.Command, withJSON bool) {
 	c.Flags().StringVar(&d.data, "data", "", "directory of the archive")
 	c.Flags().StringVar(&d.config, "config", "", "config file that names it (instead of --data)")
+	d.command = c.Name()
 	c.Flags().StringVar(&d.network, "network", "", "one network (default: all)")
 	if withJSON {
 		c.Flags().BoolVar(&d.json, "json", false, "one JSON object a line")
 	}
+}
+
+// addServer adds --server to a command that can ask a running service instead of reading its directory.
+func (d *dataFlags) addServer(c *cobra.Command) {
+	d.asks = true
+	c.Flags().StringVar(&d.server, "server", "", "address of a running service to ask, such as http://127.0.0.1:8080 (instead of --data or --config)")
+}
+
+// remote returns a client of the service that --server names, nil if it names none.
+func (d *dataFlags) remote() (*client, error) {
+	if d.server == "" {
+		return nil, nil
+	}
+	if d.data != "" || d.config != "" {
+		return nil, usagef("leave all but one out", "--server, --data and --config each name an archive")
+	}
+	if d.network != "" {
+		if err := checkName(d.network); err != nil {
+			return nil, usagef("permanode status lists the networks", "--network %q %w", d.network, err)
+		}
+	}
+	return newClient(d.server)
 }
 
 // where returns the directory and the memory that the flags, config or environment name.
@@ -61,6 +87,7 @@ func (d *dataFlags) where() (dir string, memory byteSize, err error) {
 // lockedError says how to ask the service that holds a directory.
 type lockedError struct {
 	err    error
+	asking string // the command that asks it; "" where none does
 	listen string // "" where no config names it
 }
 
@@ -69,18 +96,26 @@ func (e *lockedError) Unwrap() error { return e.err }
 
 // explain adds to an error of a store that another process holds how to ask that process.
 func (d *dataFlags) explain(err error) error {
-	if errors.Is(err, storage.ErrLocked) {
-		return &lockedError{err: err, listen: d.listen()}
+	if !errors.Is(err, storage.ErrLocked) {
+		return err
 	}
-	return err
+	locked := &lockedError{err: err, listen: d.listen()}
+	if d.asks {
+		locked.asking = d.command
+	}
+	return locked
 }
 
 // Hint is the next step.
 func (e *lockedError) Hint() string {
-	if e.listen == "" {
-		return "a service holds it: ask its API (api.listen of its config, else http://127.0.0.1:8080), for example: curl http://127.0.0.1:8080/readyz"
+	at, unless := e.listen, ""
+	if at == "" {
+		at, unless = "127.0.0.1:8080", " (or the address that its config names as api.listen)"
 	}
-	return fmt.Sprintf("a service holds it: ask its API: curl http://%s/readyz and curl http://%s/v1/networks", e.listen, e.listen)
+	if e.asking != "" {
+		return fmt.Sprintf("a service holds it: ask the service: permanode %s --server http://%s%s", e.asking, at, unless)
+	}
+	return fmt.Sprintf("a service holds it: stop it first, or ask it: permanode status --server http://%s%s; curl http://%s/readyz", at, unless, at)
 }
 
 // listen returns the API address of the config that d names, "" if none.

@@ -36,12 +36,21 @@ func (p *program) getCommand() *cobra.Command {
 			if g.raw && g.format != "" || g.json && (g.raw || g.format != "") {
 				return usagef("leave all but one out", "--raw, --format and --json ask for different forms")
 			}
+			remote, err := g.remote()
+			if err != nil {
+				return err
+			}
+			if remote != nil {
+				defer remote.close()
+				return p.getFrom(c.Context(), remote, args[0], &g)
+			}
 			return p.read(c, &g.dataFlags, func(a *query.Archive, networks []query.Network) error {
 				return p.get(c.Context(), a, networks, args[0], &g)
 			})
 		},
 	}
 	g.add(c, true)
+	g.addServer(c)
 	c.Flags().BoolVar(&g.raw, "raw", false, "the exact received bytes")
 	c.Flags().StringVar(&g.format, "format", "", "json: the node's own JSON form")
 	return c
