@@ -1,6 +1,7 @@
 package stardust
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -71,7 +72,7 @@ func expiringIDs(owner string, opening []OutputID, keys []ledger.Key) ([]OutputI
 		}
 		ids = append(ids, OutputID([]byte(id)))
 	}
-	slices.SortFunc(ids, func(a, b OutputID) int { return strings.Compare(string(a[:]), string(b[:])) })
+	slices.SortFunc(ids, func(a, b OutputID) int { return bytes.Compare(a[:], b[:]) })
 	return slices.Compact(ids), nil
 }
 

@@ -75,3 +75,10 @@ func Accepted(from []uint32, depth byte, seq uint32) (scores []uint32) {
 	}
 	return scores
 }
+
+// SetGatheredOutputs makes openings gather so many outputs in a pass, until the function that it returns is called.
+func SetGatheredOutputs(n uint64) (back func()) {
+	was := gatheredOutputs
+	gatheredOutputs = n
+	return func() { gatheredOutputs = was }
+}

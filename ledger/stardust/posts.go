@@ -7,11 +7,11 @@ import (
 	"permanode/ledger"
 )
 
-// payloadKeyMin is the size from which a payload is found by its SHA-256.
-const payloadKeyMin = 8 << 10
-
 // poster gathers the postings of one record or unit.
-type poster struct{ list []ledger.Posting }
+type poster struct {
+	list []ledger.Posting
+	time int64 // seconds: whose an output is that is consumed
+}
 
 func (p *poster) add(kind ledger.KeyKind, val string, role ledger.Role, value ledger.Amount) {
 	p.list = append(p.list, ledger.Posting{Key: ledger.Key{Kind: kind, Val: val}, Role: role, Value: value})
@@ -21,10 +21,11 @@ func (p *poster) mention(kind ledger.KeyKind, val []byte, role ledger.Role) {
 	p.add(kind, string(val), role, ledger.Amount{})
 }
 
-// posts returns the postings of a block. in holds the consumed outputs where a ledger is held and the
-// transaction was applied; only then do values count. Of what was not applied everything is a mention.
-func posts(r *ledger.Record, d *prepared, in []*entry, applied bool) []ledger.Posting {
-	p := poster{list: make([]ledger.Posting, 0, 16)}
+// posts returns the postings of a block that a milestone of that time, in seconds, confirmed. in holds the consumed
+// outputs where a ledger is held and the transaction was applied; only then do values count. Of what was not applied
+// everything is a mention.
+func posts(r *ledger.Record, d *prepared, in []*entry, applied bool, time uint32) []ledger.Posting {
+	p := poster{list: make([]ledger.Posting, 0, 16), time: int64(time)}
 	p.add(ledger.KeyRecord, r.ID.Key(), ledger.RoleMention, ledger.Amount{})
 	for i := range d.block.Parents {
 		p.mention(ledger.KeyParent, d.block.Parents[i][:], ledger.RoleMention)
@@ -49,8 +50,9 @@ func (p *poster) tagged(t *TaggedData) {
 	p.payload(t.Data)
 }
 
+// payload posts the SHA-256 of what somebody wrote, if it is anything.
 func (p *poster) payload(data []byte) {
-	if len(data) >= payloadKeyMin {
+	if len(data) > 0 {
 		sum := sha256.Sum256(data)
 		p.mention(ledger.KeyPayload, sum[:], ledger.RoleMention)
 	}
@@ -66,7 +68,7 @@ func (p *poster) transaction(t *Transaction, signers []Signer, in []*entry, appl
 		p.mention(ledger.KeyOutput, t.Inputs[i][:], spend)
 	}
 	for _, e := range in {
-		p.output(e.out, e.id, spend, -1)
+		p.consumed(e.out, e.id)
 	}
 	for i := range t.Unlocks {
 		if t.Unlocks[i].Type == UnlockSignature && signers[i].Good {
@@ -91,22 +93,17 @@ func (p *poster) transaction(t *Transaction, signers []Signer, in []*entry, appl
 	}
 }
 
-// output posts all that an output names. sign is what its amounts count: 1 received, -1 consumed, 0 nothing.
+// output posts all that a created output names. sign is what its amounts count: 1, or 0 for nothing.
 func (p *poster) output(o *Output, id OutputID, role ledger.Role, sign int) {
-	owner := o.owner()
-	p.add(ledger.KeyAddress, string(owner[:]), role, signed(ledger.Coins(o.Amount), sign))
-	for i := range o.Tokens {
-		t := &o.Tokens[i]
-		p.add(ledger.KeyToken, string(owner[:])+string(t.ID[:]), role, signed(ledger.BigAmount(t.Amount), sign))
-	}
+	p.amounts(o.owner(), o, role, sign)
 	if c, ok := o.chain(id); ok {
 		p.add(ledger.KeyObject, c.object(), role, ledger.Amount{})
 	}
-	if sign >= 0 && (o.Type == OutputBasic || o.Type == OutputFoundry) {
+	if o.Type == OutputBasic || o.Type == OutputFoundry {
 		p.mention(ledger.KeySuccessor, successor(id), role) // an alias or nft keeps its own id
 	}
-	if sign < 0 {
-		return // the rest was said when it was created
+	if role == ledger.RoleReceive {
+		p.expiry(o, id, role)
 	}
 	for i := range o.Conditions {
 		c := &o.Conditions[i]
@@ -120,6 +117,39 @@ func (p *poster) output(o *Output, id OutputID, role ledger.Role, sign int) {
 	}
 	p.features(o.Features)
 	p.features(o.Immutable)
+}
+
+// consumed posts an output that an applied transaction consumes; what else it names was said when it was created. The
+// values go from the address that they were counted to, so that sums need no correction once the output is spent; who
+// consumed it is the address that it had gone to, if it was expired.
+func (p *poster) consumed(o *Output, id OutputID) {
+	first, now := o.owner(), o.ownerAt(p.time)
+	if first == now {
+		p.amounts(first, o, ledger.RoleSpend, -1)
+	} else {
+		p.amounts(first, o, ledger.RoleMention, -1)
+		p.amounts(now, o, ledger.RoleSpend, 0)
+	}
+	if c, ok := o.chain(id); ok {
+		p.add(ledger.KeyObject, c.object(), ledger.RoleSpend, ledger.Amount{})
+	}
+	p.expiry(o, id, ledger.RoleSpend)
+}
+
+// amounts posts what an output holds to an address.
+func (p *poster) amounts(owner Address, o *Output, role ledger.Role, sign int) {
+	p.add(ledger.KeyAddress, string(owner[:]), role, signed(ledger.Coins(o.Amount), sign))
+	for i := range o.Tokens {
+		t := &o.Tokens[i]
+		p.add(ledger.KeyToken, string(owner[:])+string(t.ID[:]), role, signed(ledger.BigAmount(t.Amount), sign))
+	}
+}
+
+// expiry posts an output that time moves to the addresses between which it does.
+func (p *poster) expiry(o *Output, id OutputID, role ledger.Role) {
+	for _, a := range o.expiresBetween() {
+		p.mention(ledger.KeyExpiry, append(a[:], id[:]...), role)
+	}
 }
 
 func (p *poster) features(fs []Feature) {
@@ -219,6 +249,15 @@ func (o *Output) ownerAt(time int64) Address {
 	return o.owner()
 }
 
+// expiresBetween returns the two addresses between which time alone moves an output, nil if it moves none.
+func (o *Output) expiresBetween() []Address {
+	c := o.condition(ConditionExpiration)
+	if c == nil || c.Address == o.owner() {
+		return nil
+	}
+	return []Address{o.owner(), c.Address}
+}
+
 // object returns the form of a chain's id in a key: its address, for a foundry its own id.
 func (c chainID) object() string {
 	if c.kind == OutputFoundry {
@@ -238,20 +277,21 @@ func signed(a ledger.Amount, sign int) ledger.Amount {
 	return a
 }
 
-// moves returns the changes of ownership of an applied transaction: what it consumed, then what it made.
-func moves(t *Transaction, in []*entry) []ledger.Move {
+// moves returns the changes of ownership of a transaction that a milestone of that time applied: what it consumed, of
+// whom it was by then, and what it made, of whom it is at first.
+func moves(t *Transaction, in []*entry, time uint32) []ledger.Move {
 	out := make([]ledger.Move, 0, len(in)+len(t.Outputs))
 	for _, e := range in {
-		out = outputMoves(out, e.out, e.id, -1)
+		out = outputMoves(out, e.out.ownerAt(int64(time)), e.out, e.id, -1)
 	}
 	for i := range t.Outputs {
-		out = outputMoves(out, &t.Outputs[i], t.output(i), 1)
+		o := &t.Outputs[i]
+		out = outputMoves(out, o.owner(), o, t.output(i), 1)
 	}
 	return out
 }
 
-func outputMoves(dst []ledger.Move, o *Output, id OutputID, sign int) []ledger.Move {
-	owner := o.owner()
+func outputMoves(dst []ledger.Move, owner Address, o *Output, id OutputID, sign int) []ledger.Move {
 	m := ledger.Move{Owner: string(owner[:]), Output: ledger.NewID(id[:]), Amount: signed(ledger.Coins(o.Amount), sign)}
 	dst = append(dst, m)
 	for i := range o.Tokens {
@@ -266,7 +306,8 @@ func outputMoves(dst []ledger.Move, o *Output, id OutputID, sign int) []ledger.M
 func receiptMoves(m *Milestone) []ledger.Move {
 	var out []ledger.Move
 	for i := range m.Receipt.Funds {
-		out = outputMoves(out, m.Receipt.Funds[i].output(), m.migrated(i), 1)
+		o := m.Receipt.Funds[i].output()
+		out = outputMoves(out, o.owner(), o, m.migrated(i), 1)
 	}
 	return out
 }

@@ -231,7 +231,7 @@ func (s *sealing) replay() error {
 		d := s.p[i].Data.(*prepared)
 		r := &s.records[i]
 		if d.tx == nil {
-			r.Posts = posts(r, d, nil, false)
+			r.Posts = posts(r, d, nil, false, s.m.Timestamp)
 			continue
 		}
 		in, conflict, err := s.inputs(d.tx)
@@ -243,14 +243,14 @@ func (s *sealing) replay() error {
 		}
 		if conflict != ConflictNone {
 			r.State, r.Reason = ledger.Conflicting, uint16(conflict)
-			r.Posts = posts(r, d, nil, false)
+			r.Posts = posts(r, d, nil, false, s.m.Timestamp)
 			continue
 		}
 		r.State = ledger.Applied
 		s.applied = append(s.applied, r.ID)
 		s.apply(r, d.tx, in)
-		r.Moves = moves(d.tx, in)
-		r.Posts = posts(r, d, in, true)
+		r.Moves = moves(d.tx, in, s.m.Timestamp)
+		r.Posts = posts(r, d, in, true, s.m.Timestamp)
 	}
 	if root := InclusionRoot(s.applied); root != s.m.Applied {
 		return s.forged("ledger.root", "replay applied %d of %d transactions, with root %x; the signed root is %x",
@@ -381,7 +381,7 @@ func (s *sealing) byClaims(c *ledger.NodeClaims) error {
 				return s.forged("claims.missing", "the source says %q of transaction block %s", word.State, r.ID)
 			}
 		}
-		r.Posts = posts(r, d, nil, r.State == ledger.Applied)
+		r.Posts = posts(r, d, nil, r.State == ledger.Applied, s.m.Timestamp)
 	}
 	if root := InclusionRoot(s.applied); root != s.m.Applied {
 		return s.forged("native.applied", "the root over the %d blocks claimed to be applied is %x, the signed one %x",

@@ -46,6 +46,7 @@ type loader struct {
 	id      Hash   // of the target
 	block   Hash   // that carries the target, where its payload is in a file; else zero
 	totals  totals
+	outputs uint64               // of the full file
 	changed map[OutputID]*loaded // nil: not in the ledger
 }
 
@@ -73,7 +74,7 @@ func (l *loader) full() error {
 		return err
 	}
 	h := &f.Header
-	l.target, l.time, l.id = h.Target, h.TargetTime, h.TargetID
+	l.target, l.time, l.id, l.outputs = h.Target, h.TargetTime, h.TargetID, h.Outputs
 	if h.Ledger < h.Target {
 		return l.forged("snapshot.index", "the ledger index %d lies before the target %d", h.Ledger, h.Target)
 	}
@@ -266,7 +267,31 @@ func (w *writer) put(c ledger.Change) {
 	w.stopped = w.stopped || !w.yield(c, nil)
 }
 
+// outputs writes the outputs and behind them what each address holds of those that are not spent.
 func (w *writer) outputs() error {
+	groups := w.groups()
+	owners := newGathering(0, groups)
+	err := w.each(func(o *loaded) error {
+		if err := w.output(o); err != nil {
+			return err
+		}
+		return owners.add(o)
+	})
+	for err == nil && !w.stopped {
+		owners.write(w)
+		if owners.group+1 == groups {
+			w.put(ledger.Change{Key: openingKey(""), Val: []byte{}})
+			return nil
+		}
+		owners = newGathering(owners.group+1, groups)
+		err = w.each(owners.add)
+	}
+	return err
+}
+
+// each goes through the outputs at the target index: those of the full file that no difference changed, then the
+// others by id.
+func (w *writer) each(do func(*loaded) error) error {
 	f, err := w.l.open(0)
 	if err != nil {
 		return err
@@ -278,7 +303,7 @@ func (w *writer) outputs() error {
 		if _, changed := w.l.changed[o.ID]; changed {
 			continue
 		}
-		if err := w.output(&loaded{SnapshotOutput: *o}); err != nil || w.stopped {
+		if err := do(&loaded{SnapshotOutput: *o}); err != nil || w.stopped {
 			return err
 		}
 	}
@@ -290,7 +315,7 @@ func (w *writer) outputs() error {
 	}
 	slices.SortFunc(list, func(a, b *loaded) int { return bytes.Compare(a.ID[:], b.ID[:]) })
 	for _, o := range list {
-		if err := w.output(o); err != nil || w.stopped {
+		if err := do(o); err != nil || w.stopped {
 			return err
 		}
 	}

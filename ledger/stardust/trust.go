@@ -352,3 +352,25 @@ func TrustFromNode(info []byte, snapshot []string, milestones ...[]byte) ([]byte
 	}
 	return NewTrust(spec)
 }
+
+// TrustFromConfiguration makes a trust file from the keys and parameters that a node says it is configured with, and a
+// milestone that it served, which must be signed accordingly. Ranges of one key from one start are joined. Whoever
+// trusts it must compare the keys with the operator's: they are what the node says.
+func TrustFromConfiguration(s TrustSpec, milestone []byte) ([]byte, error) {
+	given := s.Keys
+	s.Keys = nil
+	for _, r := range given {
+		s.Keys = addRange(s.Keys, r)
+	}
+	m, err := ParseMilestone(milestone)
+	if err != nil {
+		return nil, fmt.Errorf("read a milestone: %w", err)
+	}
+	forged := func(code, format string, args ...any) error {
+		return &ledger.Forged{Seq: uint64(m.Index), Code: code, Why: fmt.Sprintf(format, args...)}
+	}
+	if err := (&Rules{KeyCount: s.KeyCount, Keys: s.Keys}).attest(m, forged); err != nil {
+		return nil, fmt.Errorf("the configured keys did not sign: %w", err)
+	}
+	return NewTrust(s)
+}

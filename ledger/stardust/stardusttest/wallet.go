@@ -27,6 +27,10 @@ type wallet struct {
 	locked []coin // cannot be spent yet
 	lent   []coin // a part must be returned
 
+	leases []*lease
+	bank   *object // whose tokens the leases hold
+	minted bool
+
 	spentBefore, spentHere []coin
 	objects                []*object
 }
@@ -85,7 +89,7 @@ func (w *wallet) peek(n *Network) coin {
 	return w.free[n.rng.IntN(len(w.free))]
 }
 
-func removeAt(list *[]coin, i int) coin {
+func removeAt[T any](list *[]T, i int) T {
 	l := *list
 	c := l[i]
 	l[i] = l[len(l)-1]
@@ -246,6 +250,9 @@ func (w *wallet) aside(n *Network) *draft {
 // traffic returns a transaction for the chain.
 func (n *Network) traffic() *draft {
 	w := &n.wallet
+	if n.opts.Leases > 0 && n.rng.IntN(100) < n.opts.Leases {
+		return n.leaseStep()
+	}
 	switch p := n.rng.IntN(100); {
 	case p < 9:
 		if d := n.conflict(); d != nil {
