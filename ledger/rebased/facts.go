@@ -138,14 +138,14 @@ func (w *drawer) transaction(tx *SenderSigned) {
 	}
 }
 
-// argument draws from a pure argument. One that is text, or longer than any number or address, is a payload.
+// argument draws from a pure argument.
 func (w *drawer) argument(a *CallArg) {
 	texts := pureTexts(a.Pure)
 	for _, text := range texts {
 		w.text(text)
 	}
-	if off := payloadOff(a.Pure); len(texts) > 0 || len(a.Pure)-off > len(Address{}) {
-		w.f.Payloads = append(w.f.Payloads, ledger.Span{Off: a.Off + off, Len: len(a.Pure) - off})
+	if b, ok := payloadIn(a.Pure, texts); ok {
+		w.f.Payloads = append(w.f.Payloads, ledger.Span{Off: a.Off + len(a.Pure) - len(b), Len: len(b)})
 	}
 }
 

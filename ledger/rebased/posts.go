@@ -7,9 +7,6 @@ import (
 	"permanode/ledger"
 )
 
-// payloadKeyMin is the size from which a pure argument is found by its SHA-256.
-const payloadKeyMin = 8 << 10
-
 // quietKind reports whether of a record of that kind only its id is posted and nothing is read: consensus writes
 // them all the time, and no person any of them (spec 16).
 func quietKind(kind uint8) bool {
@@ -97,8 +94,7 @@ func (p *poster) transaction(tx *SenderSigned) {
 	}
 	p.address(&data.Gas.Owner, pay)
 	for i := range call.Inputs {
-		b := call.Inputs[i].Pure
-		if b = b[payloadOff(b):]; len(b) >= payloadKeyMin {
+		if b, ok := payloadIn(call.Inputs[i].Pure, nil); ok {
 			sum := sha256.Sum256(b)
 			p.mention(ledger.KeyPayload, string(sum[:]))
 		}
@@ -108,6 +104,13 @@ func (p *poster) transaction(tx *SenderSigned) {
 			p.mention(ledger.KeyFunction, functionText(c))
 		}
 	}
+}
+
+// payloadIn returns the payload in a pure argument. One that is text, or longer than any number or address, is one.
+// texts are those of the argument, if they are known.
+func payloadIn(b []byte, texts []string) ([]byte, bool) {
+	payload := b[payloadOff(b):]
+	return payload, len(payload) > len(Address{}) || len(texts) > 0 || len(pureTexts(b)) > 0
 }
 
 // payloadOff returns where the payload begins in a pure argument: behind the length of bytes or a string that is all

@@ -212,8 +212,9 @@ func TestPosts(t *testing.T) {
 	signedBy := func(sender, payer Address, call Programmable) *SenderSigned {
 		return &SenderSigned{Data: TransactionData{Kind: &call, Sender: sender, Gas: GasData{Owner: payer}}}
 	}
-	big := bytes.Repeat([]byte{0xff}, payloadKeyMin)
+	big := bytes.Repeat([]byte{0xff}, len(Address{})+1) // as an address or number, or shorter, bytes are no payload
 	sum := sha256.Sum256(big)
+	note := sha256.Sum256([]byte("net 30"))
 	object := func(typ string, id ObjectID, contents []byte) *Object {
 		return &Object{Data: ObjectData{Move: &MoveObject{Type: MoveObjectType{Other: structOf(t, typ)}, Contents: append(id[:], contents...)}}}
 	}
@@ -247,6 +248,7 @@ func TestPosts(t *testing.T) {
 			{Pure: bcs.AppendBytes(nil, big)},
 			{Pure: bcs.AppendBytes([]byte{1}, big)},
 			{Pure: bcs.AppendBytes(nil, big[1:])},
+			{Pure: bcs.AppendBytes(nil, []byte("net 30"))},
 		},
 		Commands: []Command{{Type: CmdMoveCall, Package: Address{31: 1}, Module: "m", Function: "f"}, {Type: CmdSplitCoins}},
 	})
@@ -275,7 +277,7 @@ func TestPosts(t *testing.T) {
 			"4:INVOICE:m 11:2 0x~00ab::tok::TOK:> 12:0x~0002::coin::Coin<0x~00ab::tok::TOK>:m " +
 				"12:0x~00ab::a::A<u8, 0x~0002::b::B>:m 12:0x~107a::basic_output::BasicOutput<0x~0002::iota::IOTA>:m 13:0x~00ab::a::E:m",
 		},
-		{"calls and payloads", call, nil, fmt.Sprintf("5:1:sSp 9:%x:m 14:0x~0001::m::f:m", sum[:2])},
+		{"calls and payloads", call, nil, fmt.Sprintf("5:1:sSp 9:%x:m 9:%x:m 14:0x~0001::m::f:m", note[:2], sum[:2])},
 		{"an object handed on", handed, nil, "5:1:< 5:2:> 8:10:m"},
 		{"a token spent", token, held, "5:1:< 8:11:< 11:1 0x~00ab::tok::TOK:<:-7"},
 		{"genesis", genesis, held, "5:0:Sp 5:2:> 8:10:>"},
