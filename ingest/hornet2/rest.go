@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/blake2b"
@@ -33,7 +32,6 @@ const (
 
 	defaultParallel = 8
 	defaultTimeout  = 10 * time.Second
-	infoAge         = time.Second // how old an /info may be to tell pruned from unknown
 )
 
 // Config says which node to ask, and how.
@@ -52,9 +50,7 @@ type Source struct {
 	client  *http.Client
 	timeout time.Duration
 	slots   chan struct{} // one token a request under way
-
-	pruned atomic.Uint64 // newest pruningIndex seen
-	asked  atomic.Int64  // when, Unix ns
+	pruning pruning
 }
 
 // New returns the node at c.URL. It does not connect. An error names what is wrong with the address,
@@ -131,8 +127,7 @@ func (s *Source) info(ctx context.Context) (info, error) {
 	if i.Status.Confirmed.Index > ledger.MaxSeq || i.Status.Pruning > ledger.MaxSeq {
 		return i, fmt.Errorf("%s: /info names units beyond the protocol's range", s.name)
 	}
-	s.pruned.Store(i.Status.Pruning)
-	s.asked.Store(time.Now().UnixNano())
+	s.pruning.saw(i.Status.Pruning)
 	return i, nil
 }
 
@@ -152,23 +147,10 @@ func (s *Source) Info(ctx context.Context) (ingest.Info, error) {
 // Head returns the raw milestone payload of unit seq. Unknown and pruned ones are told apart.
 func (s *Source) Head(ctx context.Context, seq uint64) ([]byte, error) {
 	body, err := s.get(ctx, fmt.Sprintf("/milestones/by-index/%d", seq), raw, maxUnit)
-	if errors.Is(err, ingest.ErrUnknown) && s.isPruned(ctx, seq) {
+	if errors.Is(err, ingest.ErrUnknown) && s.pruning.has(seq, func() error { _, err := s.info(ctx); return err }) {
 		return nil, fmt.Errorf("%s: unit %d: %w", s.name, seq, ingest.ErrPruned)
 	}
 	return body, err
-}
-
-// isPruned tells by pruningIndex, asked again at most once a second: it only ever rises.
-func (s *Source) isPruned(ctx context.Context, seq uint64) bool {
-	if seq <= s.pruned.Load() {
-		return true
-	}
-	if time.Since(time.Unix(0, s.asked.Load())) > infoAge {
-		if _, err := s.info(ctx); err != nil {
-			return false
-		}
-	}
-	return seq <= s.pruned.Load()
 }
 
 // Fetch returns the raw blocks that the node has. With an error it returns what came before.
