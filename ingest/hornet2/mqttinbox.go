@@ -5,12 +5,12 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
 
 	"permanode/ingest"
-	"permanode/ledger"
 )
 
 // The topics that are asked for, of TIP-28. Only exact names make the broker publish.
@@ -97,28 +97,29 @@ func (in *inbox) block(raw []byte) error {
 }
 
 // errBehind is why blocks are dropped that came whole; they are fetched when they are needed.
-var errBehind = fmt.Errorf("blocks came faster than they could be taken")
+var errBehind = errors.New("blocks came faster than they could be taken")
 
 // unitOf reads the number of a milestone from a message that rings.
 func unitOf(topic string, payload []byte) (seq uint64, err error) {
+	var index uint32
 	if topic == topicMilestones {
 		if len(payload) < 8 || len(payload) > maxUnit || binary.LittleEndian.Uint32(payload) != milestonePayload {
 			return 0, fmt.Errorf("%d bytes that are no milestone", len(payload))
 		}
-		seq = uint64(binary.LittleEndian.Uint32(payload[4:]))
+		index = binary.LittleEndian.Uint32(payload[4:])
 	} else {
 		var m struct {
-			Index *uint64 `json:"index"`
+			Index *uint32 `json:"index"`
 		}
 		if len(payload) > maxInfoMessage || json.Unmarshal(payload, &m) != nil || m.Index == nil {
 			return 0, fmt.Errorf("%d bytes that are no milestone info", len(payload))
 		}
-		seq = *m.Index
+		index = *m.Index
 	}
-	if seq == 0 || seq > ledger.MaxSeq {
-		return 0, fmt.Errorf("milestone %d, which cannot be", seq)
+	if index == 0 {
+		return 0, errors.New("milestone 0, which cannot be")
 	}
-	return seq, nil
+	return uint64(index), nil
 }
 
 // deliver hands blocks on until ctx ends.
