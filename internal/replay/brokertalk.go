@@ -162,7 +162,7 @@ func (t *talk) metadata(ids []ledger.ID) (out []Message) {
 		times = 2
 	}
 	for _, id := range ids {
-		if raw := t.b.node.rec.metadata(id); raw != nil {
+		if raw := t.b.node.rec.referenced(id); raw != nil {
 			for range times {
 				out = append(out, Message{topicReferenced, raw})
 			}
@@ -171,8 +171,8 @@ func (t *talk) metadata(ids []ledger.ID) (out []Message) {
 	return out
 }
 
-// metadata is what the node said of a record, as MQTT says it; nil if it was not recorded.
-func (r *Recording) metadata(id ledger.ID) []byte {
+// referenced is what the node said of a record, as MQTT says it; nil if it was not recorded.
+func (r *Recording) referenced(id ledger.ID) []byte {
 	p, ok := r.routes[routeKey(http.MethodGet, blockPath+"0x"+id.String()+"/metadata", "")]
 	if !ok || p.status != http.StatusOK {
 		return nil
