@@ -2,10 +2,15 @@ package index
 
 import (
 	"context"
-	"iter"
+	"errors"
+	"fmt"
 	"log/slog"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
 
-	"github.com/prometheus/client_golang/prometheus"
+	index "github.com/blevesearch/bleve_index_api"
 
 	"permanode/index/lang"
 	"permanode/internal/follow"
@@ -89,37 +94,242 @@ type Finding struct {
 }
 
 // Index is open. It is safe for concurrent use.
-type Index struct{}
+type Index struct {
+	dir    string
+	opts   Options
+	queue  *index.AnalysisQueue
+	tables *tables
+	counts *counts
 
-// Open opens the index in dir. Shards that cannot be opened are no error: Status and answers name them.
-func Open(dir string, o Options) (*Index, error) { panic("soon") }
-
-// Close ends the index. Nothing that Sync returned for is lost.
-func (x *Index) Close() error { panic("soon") }
-
-// Follower returns the one writer of a network. It implements follow.Reporter too.
-func (x *Index) Follower(n ledger.Network) (follow.Follower, error) { panic("soon") }
-
-// Done returns the units of net that are in the index.
-func (x *Index) Done(ctx context.Context, net ledger.NetID) (ranges.Set, error) { panic("soon") }
-
-// Status returns how the index of net stands.
-func (x *Index) Status(net ledger.NetID) Status { panic("soon") }
-
-// Collect registers the metrics of all networks.
-func (x *Index) Collect(r prometheus.Registerer) error { panic("soon") }
-
-// Search answers a request. A fault of a shard is no error: the answer names it.
-func (x *Index) Search(ctx context.Context, req Request) (Result, error) { panic("soon") }
-
-// Rebuild makes the index of a network again from the store, beside the old one, and puts it in its place. It
-// goes on where an earlier call was interrupted. progress may be nil.
-func (x *Index) Rebuild(ctx context.Context, n ledger.Network, progress func(done, total uint64)) error {
-	panic("soon")
+	mu       sync.Mutex
+	networks map[ledger.NetID]*network
+	closed   bool
+	searches sync.WaitGroup // and whatever else reads shards
 }
 
-// Check compares the index of a network with the store: files with their manifests, documents with records. full
-// compares all documents, else a sample of each shard.
-func (x *Index) Check(ctx context.Context, n ledger.Network, full bool) iter.Seq2[Finding, error] {
-	panic("soon")
+const (
+	defaultMemory    = 256 << 20
+	defaultShardDocs = 2_000_000
+)
+
+// Open opens the index in dir. Shards that cannot be opened are no error: Status and answers name them.
+func Open(dir string, o Options) (*Index, error) {
+	if o.Memory <= 0 {
+		o.Memory = defaultMemory
+	}
+	if o.ShardDocs <= 0 {
+		o.ShardDocs = defaultShardDocs
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	workers := runtime.GOMAXPROCS(0)
+	if o.ReadOnly {
+		workers = 0
+	}
+	return &Index{
+		dir: dir, opts: o, queue: index.NewAnalysisQueue(workers),
+		tables: newTables(o.Memory * 3 / 4), counts: newCounts(o.Memory / 4), networks: map[ledger.NetID]*network{},
+	}, nil
+}
+
+// Close ends the index. Nothing that Sync returned for is lost.
+func (x *Index) Close() (err error) {
+	x.mu.Lock()
+	if x.closed {
+		x.mu.Unlock()
+		return nil
+	}
+	x.closed = true
+	x.mu.Unlock()
+	x.searches.Wait()
+	for _, n := range x.networks {
+		n.write.Lock()
+		err = errors.Join(err, n.set.close())
+		n.write.Unlock()
+	}
+	x.queue.Close()
+	return err
+}
+
+// network is the index of one network.
+type network struct {
+	ledger.Network
+	dir     string // of all its versions
+	reading *reading
+
+	write  sync.Mutex // held by whoever changes the set
+	writer *writer    // nil until something is followed
+
+	mu      sync.Mutex
+	set     *set
+	trouble error // why following does not go on
+	warned  error // what scorch said last
+}
+
+func (n *network) current() *set {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.set
+}
+
+// enter returns the network and holds the index open until searches.Done is called.
+func (x *Index) enter(ctx context.Context, net ledger.NetID) (*network, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.closed {
+		return nil, errClosed
+	}
+	n, ok := x.networks[net]
+	if !ok {
+		all, err := x.opts.Store.Networks(ctx)
+		if err != nil {
+			return nil, err
+		}
+		i := slices.IndexFunc(all, func(n ledger.Network) bool { return n.ID == net })
+		if i < 0 {
+			return nil, fmt.Errorf("network %d: %w", net, storage.ErrNotFound)
+		}
+		if n, err = x.openNetwork(all[i]); err != nil {
+			return nil, fmt.Errorf("index of %s: %w", all[i].Name, err)
+		}
+		x.networks[net] = n
+	}
+	x.searches.Add(1)
+	return n, nil
+}
+
+func (x *Index) openNetwork(of ledger.Network) (*network, error) {
+	codec, ok := x.opts.Codec(of.Era)
+	if !ok {
+		return nil, fmt.Errorf("this version does not know the era %q", of.Era)
+	}
+	trust, err := codec.ParseTrust(of.Trust)
+	if err != nil {
+		return nil, err
+	}
+	n := &network{Network: of, dir: filepath.Join(x.dir, of.Name), reading: &reading{codec: codec, trust: trust}}
+	n.reading.state = func(ctx context.Context, keys [][]byte) ([][]byte, error) {
+		return x.opts.Store.State(ctx, of.ID, keys)
+	}
+	if !x.opts.ReadOnly {
+		if err := n.tidy(); err != nil {
+			return nil, err
+		}
+	}
+	n.set, err = openSet(n.folder(), of.Identity, x.opts.ReadOnly, x.queue, n.warn(x.opts.Log))
+	return n, err
+}
+
+// folder holds the shards of this mapping.
+func (n *network) folder() string { return filepath.Join(n.dir, mappingVersion()) }
+
+// warn returns what hears of shards that are damaged and of errors in scorch's own goroutines.
+func (n *network) warn(log *slog.Logger) func(error) {
+	return func(err error) {
+		n.mu.Lock()
+		n.warned = err
+		n.mu.Unlock()
+		log.Warn("index", "net", n.Name, "err", err)
+	}
+}
+
+// Done returns the units of net that are in the index.
+func (x *Index) Done(ctx context.Context, net ledger.NetID) (ranges.Set, error) {
+	n, err := x.enter(ctx, net)
+	if err != nil {
+		return ranges.Set{}, err
+	}
+	defer x.searches.Done()
+	return n.current().done(), nil
+}
+
+// Status returns how the index of net stands.
+func (x *Index) Status(net ledger.NetID) Status {
+	n, err := x.enter(context.Background(), net)
+	if err != nil {
+		return Status{Problem: err.Error()}
+	}
+	defer x.searches.Done()
+	var st Status
+	views, faults := n.current().read()
+	for _, v := range views {
+		for _, r := range v.done.Ranges() {
+			st.Done.Add(r.Lo, r.Hi)
+		}
+		st.Shards++
+		st.Docs += v.docs()
+		st.Bytes += v.size()
+		v.close()
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case len(faults) > 0:
+		st.Problem = fmt.Sprintf("shard %s: %v; permanode index rebuild makes it again", faults[0].name, faults[0].err)
+	case n.trouble != nil:
+		st.Problem = n.trouble.Error()
+	}
+	return st
+}
+
+// Follower returns the one writer of a network. It implements follow.Reporter too.
+func (x *Index) Follower(n ledger.Network) (follow.Follower, error) {
+	if x.opts.ReadOnly {
+		return nil, errors.New("the index is open for reading alone")
+	}
+	return &follower{x, n.ID}, nil
+}
+
+// follower is the writer of a network.
+type follower struct {
+	x   *Index
+	net ledger.NetID
+}
+
+// Name says what follows.
+func (f *follower) Name() string { return "index" }
+
+// Done returns the units that are durable in the index.
+func (f *follower) Done(ctx context.Context, net ledger.NetID) (ranges.Set, error) {
+	return f.x.Done(ctx, net)
+}
+
+// Follow takes a cone.
+func (f *follower) Follow(ctx context.Context, c *ledger.Cone) error {
+	return f.writing(ctx, func(w *writer) error { return w.follow(ctx, c) })
+}
+
+// Sync writes what Follow took.
+func (f *follower) Sync(ctx context.Context) error {
+	return f.writing(ctx, func(w *writer) error { return w.sync(ctx) })
+}
+
+// Report keeps why following does not go on.
+func (f *follower) Report(err error) {
+	n, enterErr := f.x.enter(context.Background(), f.net)
+	if enterErr != nil {
+		return
+	}
+	defer f.x.searches.Done()
+	n.mu.Lock()
+	n.trouble = err
+	n.mu.Unlock()
+}
+
+func (f *follower) writing(ctx context.Context, do func(*writer) error) error {
+	n, err := f.x.enter(ctx, f.net)
+	if err != nil {
+		return err
+	}
+	defer f.x.searches.Done()
+	n.write.Lock()
+	defer n.write.Unlock()
+	if n.writer == nil {
+		if n.writer, err = newWriter(n.current(), n.reading, f.x.tables, f.x.opts.ShardDocs); err != nil {
+			n.writer = nil
+			return err
+		}
+	}
+	return do(n.writer)
 }

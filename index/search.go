@@ -1,0 +1,343 @@
+package index
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+
+	"github.com/RoaringBitmap/roaring/v2"
+	segment "github.com/blevesearch/scorch_segment_api/v2"
+
+	"permanode/internal/ranges"
+	"permanode/ledger"
+)
+
+// maxChecked is how many records a search reads to count what terms cannot tell. Beyond it the total is a lower
+// bound; the page is exact all the same.
+const maxChecked = 200_000
+
+// Search answers a request. A fault of a shard is no error: the answer names it.
+func (x *Index) Search(ctx context.Context, req Request) (Result, error) {
+	n, err := x.enter(ctx, req.Net)
+	if err != nil {
+		return Result{}, err
+	}
+	defer x.searches.Done()
+	cov, err := x.opts.Store.Coverage(ctx, req.Net)
+	if err != nil {
+		return Result{}, err
+	}
+	s := &search{
+		x: x, n: n, ctx: ctx, req: req, within: cov.Set(), budget: maxChecked,
+		window: window{newest: req.Newest, after: req.After, hasAfter: req.HasAfter},
+		out:    Result{Exact: true}, facets: newFacets(req.Facets),
+		hash: hashQuery(req.Query),
+	}
+	views, faults := n.current().read()
+	defer func() {
+		for _, v := range views {
+			v.close()
+		}
+	}()
+	for _, f := range faults {
+		s.problem(f.name, f.err)
+	}
+	if err := s.run(views); err != nil {
+		return Result{}, fmt.Errorf("search %s: %w", n.Name, err)
+	}
+	return s.result(), nil
+}
+
+// search is one search in one network. It belongs to one goroutine.
+type search struct {
+	x      *Index
+	n      *network
+	ctx    context.Context
+	req    Request
+	window window
+	within ranges.Set // units in coverage: an index may be ahead of a store that was restored
+	hash   [32]byte
+	budget int // records that may still be read for counting
+	facets *facets
+	out    Result
+}
+
+// run asks the shards, those first that hold the first hits.
+func (s *search) run(views []*snapshot) error {
+	slices.SortFunc(views, func(a, b *snapshot) int {
+		if s.window.newest {
+			return cmp.Compare(last(b.done), last(a.done))
+		}
+		return cmp.Compare(first(a.done), first(b.done))
+	})
+	for _, v := range views {
+		within := v.done.Minus(v.done.Minus(s.within))
+		if !s.req.Count && s.facets == nil && s.full(within) {
+			s.searched(within)
+			continue
+		}
+		if err := s.shard(v, within); err != nil {
+			if notOfShard(s.ctx, err) {
+				return cmp.Or(s.ctx.Err(), err)
+			}
+			s.n.current().condemn(v.shard, err)
+			s.problem(v.name, err)
+			continue
+		}
+		s.searched(within)
+	}
+	return nil
+}
+
+func first(s ranges.Set) uint64 {
+	if r := s.Ranges(); len(r) > 0 {
+		return r[0].Lo
+	}
+	return 0
+}
+
+func last(s ranges.Set) uint64 {
+	if r := s.Ranges(); len(r) > 0 {
+		return r[len(r)-1].Hi
+	}
+	return 0
+}
+
+func (s *search) problem(shard string, err error) {
+	s.out.Problems = append(s.out.Problems, fmt.Sprintf("shard %s of the index of %s: %v", shard, s.n.Name, err))
+	s.out.Exact = false
+}
+
+func (s *search) searched(units ranges.Set) {
+	for _, r := range units.Ranges() {
+		s.out.Searched.Add(r.Lo, r.Hi)
+	}
+}
+
+// want is how many ordinals are looked for: one more than asked, to tell whether there are more.
+func (s *search) want() int { return s.req.Limit + 1 }
+
+// full reports whether nothing of units can stand on the page.
+func (s *search) full(units ranges.Set) bool {
+	if s.req.Limit == 0 || units.Len() == 0 {
+		return true
+	}
+	best := ledger.Ord{Seq: first(units)}
+	if s.window.newest {
+		best = ledger.Ord{Seq: last(units), Pos: ledger.UnitPos}
+	}
+	return !s.fits(best)
+}
+
+// fits reports whether a hit at o would stand on the page.
+func (s *search) fits(o ledger.Ord) bool {
+	return len(s.out.Ords) < s.want() || s.window.before(o, s.out.Ords[len(s.out.Ords)-1])
+}
+
+// merge adds hits to the page, which stays in order.
+func (s *search) merge(ords []ledger.Ord) {
+	all := s.window.sort(append(s.out.Ords, ords...))
+	s.out.Ords = all[:min(len(all), s.want())]
+}
+
+// found is what was found in a part of a shard.
+type found struct {
+	*part
+	bounds
+	checked *roaring.Bitmap // of the doubtful ones, those that match
+}
+
+// shard adds the hits of one shard. All that may fail comes before anything is added, but for reading records.
+func (s *search) shard(v *snapshot, within ranges.Set) (err error) {
+	defer recovered(&err)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a file that was cut under us
+	if within.Len() == 0 {
+		return nil
+	}
+	kept := s.x.counts.get(v, s.hash)
+	if kept != nil && s.facets == nil && s.full(within) {
+		s.out.Total += kept.total
+		return nil
+	}
+	parts, err := s.eval(v, within)
+	if err != nil {
+		return err
+	}
+	page, total, doubts, err := s.certain(v, parts)
+	if err != nil {
+		return err
+	}
+	hits, more, exact, err := s.settle(v, parts, page, doubts)
+	if err != nil {
+		return err
+	}
+	if s.facets != nil {
+		if err := s.facets.add(s, v, parts, exact); err != nil {
+			return err
+		}
+	}
+	s.merge(append(page, hits...))
+	s.out.Total += total + more
+	s.out.Exact = s.out.Exact && exact
+	if exact && s.req.Count && v.man != nil && within.Len() == v.done.Len() {
+		s.x.counts.put(v, s.hash, total+more, parts, len(doubts) > 0)
+	}
+	return nil
+}
+
+// eval asks the segments.
+func (s *search) eval(v *snapshot, within ranges.Set) ([]*found, error) {
+	segs, err := v.parts(s.x.tables, within)
+	if err != nil {
+		return nil, err
+	}
+	e := &evaluator{ctx: s.ctx, store: s.x.opts.Store, net: s.req.Net, done: within, lookups: map[ledger.Key][]ledger.Ord{}}
+	e.table = func(seg segment.Segment) (*table, error) { return s.x.tables.of(v.shard, seg) }
+	out := make([]*found, len(segs))
+	for i, p := range segs {
+		b, err := e.eval(p, s.req.Query)
+		if err != nil {
+			return nil, err
+		}
+		maybe := roaring.And(b.maybe, p.live)
+		f := &found{part: p, bounds: exact(maybe), checked: nothing}
+		if b.sure != b.maybe {
+			f.sure = roaring.And(b.sure, p.live)
+		}
+		out[i] = f
+	}
+	return out, nil
+}
+
+// certain returns the first hits among those that terms tell, how many there are, and the doubtful ones in order.
+func (s *search) certain(v *snapshot, parts []*found) (page []ledger.Ord, total uint64, doubts []ledger.Ord, err error) {
+	for _, f := range parts {
+		total += f.sure.GetCardinality()
+		left := f.doubtful()
+		if left.IsEmpty() && (f.sure.IsEmpty() || s.req.Limit == 0) {
+			continue
+		}
+		t, err := s.x.tables.of(v.shard, f.seg)
+		if err != nil {
+			return nil, 0, nil, err
+		}
+		if s.req.Limit > 0 {
+			page = append(page, t.first(f.sure, &s.window, s.want())...)
+		}
+		doubts = append(doubts, t.all(left, &s.window)...)
+	}
+	page = s.window.sort(page)
+	return page[:min(len(page), s.want())], total, s.window.sort(doubts), nil
+}
+
+// settle reads the records of the doubtful hits: all of them for a count or facets, as far as the budget goes, and
+// those that may stand on the page in any case. page is what is certain of this shard.
+func (s *search) settle(v *snapshot, parts []*found, page, doubts []ledger.Ord) (hits []ledger.Ord, total uint64, exact bool, err error) {
+	if kept := s.x.counts.get(v, s.hash); kept != nil && kept.checked != nil && len(doubts) > 0 {
+		return s.fromKept(v, parts, kept)
+	}
+	counting := s.req.Count || s.facets != nil
+	exact = true
+	line := s.window.sort(append(slices.Clone(s.out.Ords), page...)) // what a hit must come before
+	for _, o := range doubts {
+		behind := s.window.behind(o)
+		fits := s.req.Limit > 0 && behind && len(hits) < s.want() && (len(line)+len(hits) < s.want() || s.fitsLine(line, hits, o))
+		if !fits && (!counting || s.budget == 0) {
+			exact = false
+			if behind { // the following ones lie behind it
+				break
+			}
+			continue
+		}
+		ok, err := s.matches(o)
+		if err != nil {
+			return nil, 0, false, err
+		}
+		s.budget = max(s.budget-1, 0)
+		if !ok {
+			continue
+		}
+		total++
+		if behind && len(hits) < s.want() {
+			hits = append(hits, o)
+		}
+		if err := s.mark(v, parts, o); err != nil {
+			return nil, 0, false, err
+		}
+	}
+	return hits, total, exact || len(doubts) == 0, nil
+}
+
+// fitsLine reports whether a hit at o would be among the first ones, given line and the hits found before o.
+func (s *search) fitsLine(line, hits []ledger.Ord, o ledger.Ord) bool {
+	before, _ := slices.BinarySearchFunc(line, o, func(a, b ledger.Ord) int {
+		if s.window.before(a, b) {
+			return -1
+		}
+		return 1
+	})
+	return before+len(hits) < s.want()
+}
+
+// mark notes that o was checked and matches: facets and the cache want to know.
+func (s *search) mark(v *snapshot, parts []*found, o ledger.Ord) error {
+	for _, f := range parts {
+		t, err := s.x.tables.of(v.shard, f.seg)
+		if err != nil {
+			return err
+		}
+		if doc, ok := t.find(o); ok && f.maybe.Contains(doc) {
+			if f.checked == nothing {
+				f.checked = roaring.New()
+			}
+			f.checked.Add(doc)
+			return nil
+		}
+	}
+	return nil
+}
+
+// fromKept takes what an earlier search of a closed shard has checked.
+func (s *search) fromKept(v *snapshot, parts []*found, kept *count) (hits []ledger.Ord, total uint64, exact bool, err error) {
+	for i, f := range parts {
+		f.checked = kept.checked[i]
+		total += f.checked.GetCardinality()
+		t, err := s.x.tables.of(v.shard, f.seg)
+		if err != nil {
+			return nil, 0, false, err
+		}
+		hits = append(hits, t.first(f.checked, &s.window, s.want())...)
+	}
+	return hits, total, true, nil
+}
+
+// matches reads the record at o and asks it.
+func (s *search) matches(o ledger.Ord) (bool, error) {
+	if err := s.ctx.Err(); err != nil {
+		return false, err
+	}
+	sub, err := s.n.reading.subject(s.ctx, s.x.opts.Store, s.req.Net, o)
+	if err != nil {
+		return false, &storeError{fmt.Errorf("record %d/%d: %w", o.Seq, o.Pos, err)}
+	}
+	return sub.matches(s.req.Query), nil
+}
+
+func (s *search) result() Result {
+	if s.out.More = len(s.out.Ords) > s.req.Limit; s.out.More {
+		s.out.Ords = s.out.Ords[:s.req.Limit]
+	}
+	if s.facets != nil {
+		s.out.Facets = s.facets.top(cmp.Or(s.req.FacetTop, 10), s.out.Exact, s.n.reading.codec)
+	}
+	if !s.req.Count {
+		s.out.Total, s.out.Exact = 0, false
+	}
+	return s.out
+}
+
+// errClosed says that the index was closed.
+var errClosed = errors.New("the index is closed")
