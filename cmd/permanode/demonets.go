@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"permanode/ingest"
@@ -36,6 +38,10 @@ type demoNet struct {
 
 // demoBegin is the newest milestone that the node of the demo has when it starts; the others come while it runs.
 const demoBegin = 75
+
+// demoPause is how long the feeds of the demo wait at most to connect again: a stranger with the plug in the hand
+// waits too.
+const demoPause = 2 * time.Second
 
 // demoStardust serves the recording of a real Hornet node, which goes on at pace from where it begins, or from where the
 // archive in dir already is.
@@ -65,16 +71,25 @@ func demoStardust(p *program, pace time.Duration, held func(network string) uint
 	if err != nil {
 		return nil, err
 	}
-	source, err := hornet2.New(hornet2.Config{URL: living.wires[0].url()})
+	address := living.wires[0].url()
+	source, err := hornet2.New(hornet2.Config{URL: address})
 	if err != nil {
 		living.close()
 		return nil, err
 	}
+	feed, err := hornet2.NewMQTT(hornet2.MQTTConfig{URL: strings.Replace(address, "http://", "ws://", 1), Pause: demoPause})
+	if err != nil {
+		living.close()
+		source.Close()
+		return nil, err
+	}
 	return &demoNet{
-		what:   "a node of the Stardust tangle " + trust.Name + ", recorded,",
-		Config: ingest.Config{Codec: stardust.Codec{}, Trust: trust, Sources: []ingest.Source{source}, Snapshot: []string{snapshot}},
-		node:   living,
-		count:  countStardust,
+		what: "a node of the Stardust tangle " + trust.Name + ", recorded,",
+		Config: ingest.Config{
+			Codec: stardust.Codec{}, Trust: trust, Sources: []ingest.Source{source}, Feeds: []ingest.Feed{feed}, Snapshot: []string{snapshot},
+		},
+		node:  living,
+		count: countStardust,
 		close: func() error {
 			living.close()
 			source.Close()
@@ -83,8 +98,25 @@ func demoStardust(p *program, pace time.Duration, held func(network string) uint
 	}, nil
 }
 
+// restWire is the node's REST, with MQTT over WebSocket on the same port, as a Hornet node has them.
 func restWire(node *replay.Node) *wire {
-	return &wire{name: "REST", form: "http://%s", start: func(addr string) (string, func(), error) { return serveHandler(addr, node) }}
+	return &wire{name: "REST, MQTT", form: "http://%s", start: func(addr string) (string, func(), error) {
+		broker := replay.NewBroker(node, replay.BrokerConfig{})
+		if err := broker.Start(nil); err != nil {
+			return "", nil, err
+		}
+		mux := http.NewServeMux()
+		mux.Handle(replay.BrokerPath, broker)
+		mux.Handle("/", node)
+		at, stop, err := serveHandler(addr, mux)
+		if err != nil {
+			return "", nil, errors.Join(err, broker.Stop())
+		}
+		return at, func() {
+			stop()
+			_ = broker.Stop() // it has no more connections; how it ends is no matter of the archive
+		}, nil
+	}}
 }
 
 // demoRebased serves a constructed chain of checkpoints as a node's gRPC service.

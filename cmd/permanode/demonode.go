@@ -30,7 +30,7 @@ type livingNode struct {
 
 // wire is one way to reach the node, at an address that stays the same.
 type wire struct {
-	name  string                                                // "REST"
+	name  string                                                // "REST, MQTT"
 	form  string                                                // of its URL: "http://%s"
 	start func(addr string) (at string, stop func(), err error) // listens at addr
 	addr  string
@@ -89,10 +89,9 @@ func (n *livingNode) names() string {
 	for _, w := range n.wires {
 		names = append(names, w.name)
 	}
-	if len(names) == 1 {
-		return names[0]
-	}
-	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
+	all := strings.Join(names, ", ")
+	at := strings.LastIndex(all, ", ")
+	return all[:at] + " and " + all[at+2:]
 }
 
 // live confirms one milestone after the other until ctx or the recording ends, and returns whether it was the recording.

@@ -20,6 +20,8 @@ import (
 // The feed types: node software and wire.
 const (
 	feedHornet2   = "hornet2-rest"
+	feedMQTT      = "hornet2-mqtt"
+	feedINX       = "hornet2-inx"
 	feedIotaGRPC  = "iota-grpc"
 	feedIotaREST  = "iota-rest"
 	feedIotaDir   = "iota-dir"
@@ -42,6 +44,8 @@ var feedTypes map[string]feedType
 func init() { // refers to itself through openURL
 	feedTypes = map[string]feedType{
 		feedHornet2:  {era: stardust.Era, example: "http://127.0.0.1:14265", open: openHornet2},
+		feedMQTT:     {era: stardust.Era, bell: true, example: "ws://127.0.0.1:14265/api/mqtt/v1", open: openMQTT},
+		feedINX:      {era: stardust.Era, example: "inx://127.0.0.1:9029", open: openINX},
 		feedIotaGRPC: {era: rebased.Era, example: "grpc://127.0.0.1:50051", open: openIotaGRPC},
 		feedIotaREST: {era: rebased.Era, example: "http://127.0.0.1:9000", open: openIotaREST},
 		feedIotaDir: {
@@ -80,11 +84,42 @@ func openHornet2(_ context.Context, f feedConfig) (*source, error) {
 			if err != nil {
 				return nil, nil, err
 			}
-			t, err := stardust.Codec{}.ParseTrust(raw)
+			return withLines(raw, "signers of its oldest and newest unit:")
+		},
+	}, nil
+}
+
+// withLines adds to a trust file what a person has to compare. what says where its keys come from.
+func withLines(raw []byte, what string) ([]byte, []string, error) {
+	t, err := stardust.Codec{}.ParseTrust(raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	return raw, trustLines(t, what), nil
+}
+
+func openMQTT(_ context.Context, f feedConfig) (*source, error) {
+	feed, err := hornet2.NewMQTT(hornet2.MQTTConfig{Name: f.Name, URL: f.URL, Timeout: f.timeout})
+	if err != nil {
+		return nil, usagef("write it like "+feedTypes[feedMQTT].example, "%w", err)
+	}
+	return &source{name: feed.Name(), era: stardust.Era, feeds: []ingest.Feed{feed}, close: func() error { return nil }}, nil
+}
+
+func openINX(_ context.Context, f feedConfig) (*source, error) {
+	c := hornet2.INXConfig{Name: f.Name, Address: f.URL, Timeout: f.timeout, MaxBytes: f.memory / 4}
+	node, err := hornet2.NewINX(c)
+	if err != nil {
+		return nil, usagef("write it like "+feedTypes[feedINX].example, "%w", err)
+	}
+	return &source{
+		Source: node, name: node.Name(), era: stardust.Era, feeds: []ingest.Feed{node.Feed()}, close: node.Close,
+		trust: func(ctx context.Context, snapshots []string) ([]byte, []string, error) {
+			raw, err := node.Trust(ctx, snapshots)
 			if err != nil {
 				return nil, nil, err
 			}
-			return raw, trustLines(t), nil
+			return withLines(raw, "keys of its coordinator, as the node is configured:")
 		},
 	}, nil
 }
@@ -188,6 +223,15 @@ func (f *feedConfig) checkURL(kind feedType) error {
 		return errors.New("is no address of a gRPC service")
 	case f.Type == feedIotaGRPC:
 		return nil
+	case f.Type == feedMQTT:
+		_, err := hornet2.NewMQTT(hornet2.MQTTConfig{URL: f.URL})
+		return err
+	case f.Type == feedINX:
+		node, err := hornet2.NewINX(hornet2.INXConfig{Address: f.URL})
+		if err == nil {
+			err = node.Close()
+		}
+		return err
 	}
 	_, err = hornet2.New(hornet2.Config{URL: f.URL}) // judges any http address
 	return err

@@ -55,7 +55,7 @@ func closeSources(all []*source) (err error) {
 
 // wanted says what kinds of source the eras have, for hints.
 var wanted = map[ledger.Era]string{
-	stardust.Era: "a recording folder (network.json, rest.jsonl.gz), a cone file (permanode export --format cones), or a node's address (http://HOST:PORT)",
+	stardust.Era: "a recording folder (network.json, rest.jsonl.gz), a cone file (permanode export --format cones), or a node's address (http://HOST:PORT, inx://HOST:9029)",
 	rebased.Era:  "a folder of checkpoint files (0.chk, 1.chk, …), a checkpoint store (a folder or URL with a MANIFEST), a cone file (permanode export --format cones), or a node's address (grpc://HOST:PORT, http://HOST:PORT)",
 }
 
@@ -94,7 +94,10 @@ func openSource(ctx context.Context, f feedConfig, codec ledger.Codec) (*source,
 
 func openURL(ctx context.Context, f feedConfig, era ledger.Era) (*source, error) {
 	name := f.URL
-	if era == stardust.Era {
+	switch {
+	case era == stardust.Era && strings.HasPrefix(name, "inx://"):
+		return feedTypes[feedINX].open(ctx, f)
+	case era == stardust.Era:
 		return feedTypes[feedHornet2].open(ctx, f)
 	}
 	if strings.HasPrefix(name, "http") && strings.HasSuffix(strings.TrimSuffix(name, "/"), "/live") {
@@ -183,6 +186,8 @@ func openSources(ctx context.Context, names []string, memory int64, codec ledger
 // anySource opens name as a source of whatever era it is of, by what it answers.
 func anySource(ctx context.Context, name string) (*source, error) {
 	switch {
+	case strings.HasPrefix(name, "inx://"):
+		return openURL(ctx, feedConfig{URL: name}, stardust.Era)
 	case !strings.HasPrefix(name, "http://") && !strings.HasPrefix(name, "https://"):
 		if archive.IsFolder(name) {
 			return openRecording(name)

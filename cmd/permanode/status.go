@@ -116,6 +116,9 @@ func (s *networkStatus) askSources(ctx context.Context, n query.Network, conf *c
 		return
 	}
 	for _, f := range conf.Networks[at].Feeds {
+		if feedTypes[f.Type].bell {
+			continue // nobody listens to it now
+		}
 		s.Sources = append(s.Sources, askSource(ctx, f, n.Identity, s.Newest))
 	}
 }

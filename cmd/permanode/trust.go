@@ -50,7 +50,8 @@ const trustInitHelp = `Writes a trust file: the network's identity, its paramete
 
 From a trust file, or a built-in one, it takes everything; --snapshot replaces the snapshots that it names. From a
 recording folder it takes what network.json says, and the SHA-256 of the snapshot in it. From a Hornet node it takes the
-signers of its oldest and newest unit, because such a node lists no keys. From a Rebased node, a genesis checkpoint or a
+signers of its oldest and newest unit, because its REST lists no keys; from its INX (inx://HOST:9029) the keys that it is
+configured with. From a Rebased node, a genesis checkpoint or a
 folder of checkpoint files (with a committee_epoch0.json beside them) it takes the committee of epoch 0, and checks that
 it signed checkpoint 0. What only a node says must be compared with the operator's word before you rely on it: the
 command lists it. With --snapshot the file also names the snapshot that may open a span.`
@@ -147,14 +148,14 @@ func trustFromTrust(t ledger.Trust, snapshot []string) ([]byte, error) {
 	})
 }
 
-// trustLines says who signs, for a person to compare.
-func trustLines(t ledger.Trust) (out []string) {
+// trustLines says who signs, for a person to compare. what says where the keys come from.
+func trustLines(t ledger.Trust, what string) (out []string) {
 	out = append(out, fmt.Sprintf("network %s (%s)", t.Name, t.Identity))
 	switch rules := t.Rules.(type) {
 	case *stardust.Rules:
-		out = append(out, "signers of its oldest and newest unit:")
+		out = append(out, fmt.Sprintf("%d of these must sign; %s", rules.KeyCount, what))
 		for _, k := range rules.Keys {
-			out = append(out, fmt.Sprintf("%x", k.Key))
+			out = append(out, fmt.Sprintf("%x for units %s", k.Key, keyRange(uint64(k.Start), uint64(k.End))))
 		}
 	}
 	return out
