@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
-	"strings"
 
 	"permanode/ledger"
 )
@@ -31,19 +30,3 @@ func (Codec) FormatOwner(owner string, _ ledger.Trust) string {
 
 // FormatAsset returns the type T of Coin<T>, which is the asset.
 func (Codec) FormatAsset(asset string) string { return asset }
-
-// Misread says why text is no address, digest or type where it has the form of one.
-func (c Codec) Misread(text string, t ledger.Trust) error {
-	if len(c.Recognise(text, t)) > 0 {
-		return nil
-	}
-	return misread(strings.TrimSpace(text))
-}
-
-func misread(text string) error {
-	if strings.HasPrefix(strings.ToLower(text), "0x") {
-		_, err := ParseAddress(text)
-		return err
-	}
-	return nil
-}

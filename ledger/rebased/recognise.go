@@ -1,13 +1,16 @@
 package rebased
 
 import (
-	"encoding/base32"
 	"encoding/binary"
 	"encoding/hex"
 	"strings"
 
 	"permanode/ledger"
+	"permanode/ledger/idtext"
 )
+
+// didPrefix begins an IOTA DID, which names an object.
+const didPrefix = "did:iota:"
 
 // Recognise reads digests in base58; addresses and object ids in hex, with 0x in full or short; 64 hex digits without
 // it; ids of Stardust outputs, for the object that such an output became; SHA-256 of payloads, also as CID; types,
@@ -21,21 +24,15 @@ func (Codec) Recognise(text string, _ ledger.Trust) []ledger.Key {
 		return keysOf(string(d[:]), ledger.KeyRecord, ledger.KeyUnit)
 	}
 	lower := strings.ToLower(text)
-	if id, ok := strings.CutPrefix(lower, "did:iota:"); ok {
+	if id, ok := strings.CutPrefix(lower, didPrefix); ok {
 		id = id[strings.LastIndexByte(id, ':')+1:] // the network's name may stand before the id
 		if raw, err := hex.DecodeString(strings.TrimPrefix(id, "0x")); err == nil && len(raw) == len(ObjectID{}) {
 			return keysOf(string(raw), ledger.KeyObject)
 		}
 		return nil
 	}
-	if sum, ok := strings.CutPrefix(lower, "sha256:"); ok {
-		if raw, err := hex.DecodeString(strings.TrimPrefix(sum, "0x")); err == nil && len(raw) == 32 {
-			return keysOf(string(raw), ledger.KeyPayload)
-		}
-		return nil
-	}
-	if sum, ok := cidHash(text); ok {
-		return keysOf(sum, ledger.KeyPayload)
+	if sum, err := idtext.Payload(text); err == nil {
+		return keysOf(string(sum[:]), ledger.KeyPayload)
 	}
 	return hexKeys(lower)
 }
@@ -51,12 +48,12 @@ func keysOf(val string, kinds ...ledger.KeyKind) (keys []ledger.Key) {
 // hexKeys returns what hex digits can name. Without 0x only those of 32 bytes in full, or of an output id.
 func hexKeys(lower string) []ledger.Key {
 	digits, prefixed := strings.CutPrefix(lower, "0x")
-	if len(digits) == 68 {
+	if len(digits) == 2*len(stardustOutput{}) {
 		raw, err := hex.DecodeString(digits)
 		if err != nil || binary.LittleEndian.Uint16(raw[32:]) >= stardustOutputs {
 			return nil
 		}
-		id := MigratedID([34]byte(raw))
+		id := MigratedID(stardustOutput(raw))
 		return keysOf(string(id[:]), ledger.KeyObject)
 	}
 	if !prefixed && len(digits) != 64 {
@@ -91,21 +88,8 @@ func nameKeys(text string) []ledger.Key {
 	return append(keys, keysOf(coinTag(t).String(), ledger.KeyType)...)
 }
 
-// cidHash returns the SHA-256 in a CIDv1 of one raw block in base32: the multibase letter b, version 1, codec raw,
-// hash SHA-256 of 32 bytes.
-func cidHash(text string) (string, bool) {
-	const size = 1 + 58 // the letter and 36 bytes in base32 without padding
-	if len(text) != size || text[0] != 'b' {
-		return "", false
-	}
-	raw, err := base32Lower.DecodeString(text[1:])
-	if err != nil || string(raw[:4]) != "\x01\x55\x12\x20" || base32Lower.EncodeToString(raw) != text[1:] {
-		return "", false
-	}
-	return string(raw[4:]), true
-}
-
-var base32Lower = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+// stardustOutput is the id of an output of the era before: a transaction's id, and a place.
+type stardustOutput [34]byte
 
 // stardustOutputs is how many outputs a Stardust transaction can have.
 const stardustOutputs = 128

@@ -6,11 +6,15 @@ import (
 	"strings"
 
 	"permanode/ledger"
+	"permanode/ledger/idtext"
 )
 
+// didPrefix begins an IOTA DID, which names an alias.
+const didPrefix = "did:iota:"
+
 // Recognise reads ids as hex of either case, with 0x or without, output and foundry ids included;
-// addresses in bech32 with the network's prefix; and IOTA DIDs. A hash of 32 bytes can be many things:
-// the likeliest come first.
+// addresses in bech32 with the network's prefix; SHA-256 of payloads, also as CID; and IOTA DIDs. A hash of 32 bytes can
+// be many things: the likeliest come first.
 func (Codec) Recognise(text string, t ledger.Trust) []ledger.Key {
 	text = strings.TrimSpace(text)
 	if rules, ok := t.Rules.(*Rules); ok {
@@ -20,25 +24,20 @@ func (Codec) Recognise(text string, t ledger.Trust) []ledger.Key {
 		}
 	}
 	lower := strings.ToLower(text)
-	if id, ok := strings.CutPrefix(lower, "did:iota:"); ok {
+	if id, ok := strings.CutPrefix(lower, didPrefix); ok {
 		lower = id[strings.LastIndexByte(id, ':')+1:] // the network's name may stand before the id
 		if raw, err := hex.DecodeString(strings.TrimPrefix(lower, "0x")); err == nil && len(raw) == 32 {
 			return addressKeys(chainAddress(AddressAlias, Hash(raw)))
 		}
 		return nil
 	}
-	sum, isSum := strings.CutPrefix(lower, "sha256:")
-	raw, err := hex.DecodeString(strings.TrimPrefix(sum, "0x"))
-	if err != nil {
-		return nil
+	if raw, err := hex.DecodeString(strings.TrimPrefix(lower, "0x")); err == nil {
+		return idKeys(raw)
 	}
-	if isSum {
-		if len(raw) != 32 {
-			return nil
-		}
-		return []ledger.Key{{Kind: ledger.KeyPayload, Val: string(raw)}}
+	if sum, err := idtext.Payload(text); err == nil {
+		return []ledger.Key{{Kind: ledger.KeyPayload, Val: string(sum[:])}}
 	}
-	return idKeys(raw)
+	return nil
 }
 
 // addressKeys returns an address, and the alias or nft that it may be.
@@ -79,13 +78,4 @@ func idKeys(raw []byte) []ledger.Key {
 		}
 	}
 	return nil
-}
-
-// Misread says why text is no address of the network where it has the form of one.
-func (c Codec) Misread(text string, t ledger.Trust) error {
-	rules, ok := t.Rules.(*Rules)
-	if !ok || len(c.Recognise(text, t)) > 0 {
-		return nil
-	}
-	return misread(strings.TrimSpace(text), rules.genesis.HRP)
 }
