@@ -26,7 +26,9 @@ type Config struct {
 	Version string
 	// Health returns the parts of the service; it must not block. nil: the API alone, always ready.
 	Health func() []Component
-	Log    *slog.Logger
+	// Live returns what the service does, by network name; it must not block. nil: nothing.
+	Live func() map[string]Live
+	Log  *slog.Logger
 }
 
 const (
@@ -41,8 +43,8 @@ type api struct {
 	slots  chan struct{}
 }
 
-// Handler returns the native API of this stage: info, networks, coverage, units, records, /livez and /readyz. It
-// answers GET and HEAD only.
+// Handler returns the native API: info, status, networks, coverage, units, records, search, tags, addresses, /livez and
+// /readyz. It answers GET and HEAD only.
 func Handler(c Config) http.Handler {
 	a := &api{Config: c, slots: make(chan struct{}, maxParallel)}
 	a.routes = []route{
@@ -55,6 +57,10 @@ func Handler(c Config) http.Handler {
 		{"/v1/networks/{net}/units/{seq}/records", []string{"limit", "cursor"}, a.unitRecords},
 		{"/v1/networks/{net}/records/{id}", []string{"format"}, a.record},
 		{"/v1/records/{id}", []string{"limit", "cursor"}, a.places},
+		{"/v1/search", append([]string{"q", "explain"}, listParams...), a.search},
+		{"/v1/tags/{" + anyBytes + "}", listParams, a.tag},
+		{"/v1/addresses/{addr}", append([]string{"at"}, listParams...), a.address},
+		{"/v1/status", nil, a.status},
 	}
 	return a
 }
@@ -193,9 +199,9 @@ type list[T any] struct {
 }
 
 func newList[T any](items []T, next string, total uint64, exact bool, searched []Extent) list[T] {
-	l := list[T]{Items: items, Total: listTotal{total, "exact"}, Coverage: searched}
+	l := list[T]{Items: items, Total: listTotal{total, relationExact}, Coverage: searched}
 	if !exact {
-		l.Total.Relation = "upper_bound"
+		l.Total.Relation = relationUpper
 	}
 	if next != "" {
 		l.NextCursor = &next
@@ -287,7 +293,7 @@ func (a *api) unitRecords(ctx context.Context, q *request) (writer, error) {
 		return nil, err
 	}
 	asked := question("unit", n.Name, strconv.FormatUint(seq, 10))
-	at, err := parseCursor(q.params["cursor"], asked)
+	at, err := parseCursor(q.params["cursor"], sortOldestFirst, asked)
 	if err != nil {
 		return nil, err
 	}
@@ -306,7 +312,7 @@ func (a *api) unitRecords(ctx context.Context, q *request) (writer, error) {
 	}
 	next := ""
 	if end := first + uint64(len(items)); end < total && len(items) > 0 {
-		next = place{n.Name, ledger.Ord{Seq: seq, Pos: uint32(end - 1)}}.cursor(asked)
+		next = place{n.Name, ledger.Ord{Seq: seq, Pos: uint32(end - 1)}}.cursor(sortOldestFirst, asked)
 	}
 	e, err := a.Archive.Extent(ctx, n)
 	return sendJSON(http.StatusOK, newList(items, next, total, true, []Extent{e}), err)

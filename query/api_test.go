@@ -163,7 +163,7 @@ func TestRecordForms(t *testing.T) {
 func TestNothingIsNotComplete(t *testing.T) {
 	m := newMemory()
 	m.add("new", nil, nil)
-	if got := get(t, api(m), "/v1/networks"); !strings.Contains(string(got.body), `"ranges":[],"gaps":[],"complete":false`) {
+	if got := get(t, api(m), "/v1/networks"); !strings.Contains(string(got.body), `"ranges":[],"gaps":[],"indexed":[],"complete":false`) {
 		t.Errorf("%s", got.body)
 	}
 }

@@ -25,6 +25,7 @@ var (
 type Archive struct {
 	store storage.Reader
 	codec func(ledger.Era) (ledger.Codec, bool)
+	index Index // nil: there is none
 
 	mu     sync.Mutex // guards trusts and totals, not what totals point to
 	trusts map[string]ledger.Trust

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"permanode/index/lang"
 	"permanode/internal/ranges"
 	"permanode/ledger"
 	"permanode/storage"
@@ -41,7 +42,8 @@ type Extent struct {
 	Network  string  `json:"network"`
 	Ranges   []Range `json:"ranges"`
 	Gaps     []Gap   `json:"gaps"`
-	Complete bool    `json:"complete"` // something is held, without a gap
+	Indexed  []Range `json:"indexed"`  // units in the search index; never null
+	Complete bool    `json:"complete"` // something is held, without a gap; of a search: and all that was asked was searched
 }
 
 // Sentence says the extent in words: "1-115", "1-40 and 42-115, without 41 (…)", "nothing".
@@ -112,6 +114,10 @@ func (a *Archive) extent(ctx context.Context, n Network) (Extent, storage.Covera
 		return 1
 	})
 	e.Complete = len(e.Gaps) == 0 && len(e.Ranges) > 0
+	e.Indexed = []Range{}
+	if a.index != nil {
+		e.Indexed = rangesOf(lang.Intersect(a.index.Status(n.ID).Done, have))
+	}
 	return e, cov, nil
 }
 

@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	cursorVersion   = 1
-	sortOldestFirst = 1
+	cursorVersion   = 2
+	sortOldestFirst = 1 // also of lists in the order of network names
+	sortNewestFirst = 2
 	questionLen     = 8
 )
 
@@ -38,15 +39,15 @@ func question(parts ...string) [questionLen]byte {
 
 // cursor writes base64url(version, sort, length and name of the network, ordinal, question). It grants nothing, so
 // it carries no MAC.
-func (p place) cursor(q [questionLen]byte) string {
-	raw := append([]byte{cursorVersion, sortOldestFirst, byte(len(p.network))}, p.network...)
+func (p place) cursor(sort byte, q [questionLen]byte) string {
+	raw := append([]byte{cursorVersion, sort, byte(len(p.network))}, p.network...)
 	ord := p.ord.Bytes()
 	raw = append(raw, ord[:]...)
 	return base64.RawURLEncoding.EncodeToString(append(raw, q[:]...))
 }
 
-// parseCursor is the inverse of cursor; "" is the beginning. Errors wrap ErrBadCursor.
-func parseCursor(text string, q [questionLen]byte) (place, error) {
+// parseCursor is the inverse of cursor, for the same order and question; "" is the beginning. Errors wrap ErrBadCursor.
+func parseCursor(text string, sort byte, q [questionLen]byte) (place, error) {
 	if text == "" {
 		return place{}, nil
 	}
@@ -55,7 +56,7 @@ func parseCursor(text string, q [questionLen]byte) (place, error) {
 		return place{}, fmt.Errorf("%s: %w: it was cut or made up", quote(text), ErrBadCursor)
 	}
 	name, rest := raw[3:3+raw[2]], raw[3+raw[2]:]
-	if raw[0] != cursorVersion || raw[1] != sortOldestFirst || !bytes.Equal(rest[ledger.OrdLen:], q[:]) {
+	if raw[0] != cursorVersion || raw[1] != sort || !bytes.Equal(rest[ledger.OrdLen:], q[:]) {
 		return place{}, fmt.Errorf("%s: %w", quote(text), ErrBadCursor)
 	}
 	return place{string(name), ledger.OrdFrom(rest)}, nil

@@ -24,11 +24,7 @@ type Progress func(done, total, rows uint64)
 // It writes everything that is in coverage. If a network has gaps it finishes and then fails with an error that wraps
 // storage.ErrIncomplete and names them.
 func (a *Archive) ExportNDJSON(ctx context.Context, networks []Network, w io.Writer, progress Progress) error {
-	sum := sha256.New()
-	buf := bufio.NewWriterSize(w, 64<<10)
-	lines := json.NewEncoder(io.MultiWriter(buf, sum))
-	lines.SetEscapeHTML(false)
-	var rows, unread uint64
+	lines := newLines(w)
 	missing, err := a.walk(ctx, networks, func(n Network, cone *ledger.Cone) error {
 		n, err := a.at(ctx, n, cone.Unit.Seq)
 		if err != nil {
@@ -39,40 +35,93 @@ func (a *Archive) ExportNDJSON(ctx context.Context, networks []Network, w io.Wri
 			if err != nil {
 				return err
 			}
-			if err := lines.Encode(row(n, &cone.Unit, &cone.Records[i], f)); err != nil {
-				return fmt.Errorf("write row %d: %w", rows+1, err)
-			}
-			rows++
-			if f.Undecoded != "" {
-				unread++
+			if err := lines.write(row(n, &cone.Unit, &cone.Records[i], f)); err != nil {
+				return err
 			}
 		}
 		return nil
-	}, func(done, total uint64) { progress(done, total, rows) })
+	}, func(done, total uint64) { progress(done, total, lines.rows) })
 	if err != nil {
 		return err
 	}
-	if err := writeEnd(buf, rows, unread, sum); err != nil {
-		return fmt.Errorf("write the last line: %w", err)
+	if err := lines.end(); err != nil {
+		return err
 	}
 	return missing
 }
 
-func writeEnd(buf *bufio.Writer, rows, unread uint64, sum hash.Hash) error {
-	end := struct {
+// ExportQuery is ExportNDJSON for the hits of a query, in the reverse of the order of a search: oldest first. If not all
+// of what was asked was searched it finishes and then fails with an error that wraps storage.ErrIncomplete. progress is
+// told rows written of rows in all.
+func (a *Archive) ExportQuery(ctx context.Context, networks []Network, query string, w io.Writer, progress func(rows, total uint64)) error {
+	lines := newLines(w)
+	searched, err := a.each(ctx, SearchRequest{Networks: networks, Query: query, Order: OldestFirst}, func(item Item, total uint64) error {
+		if err := lines.write(item.Row); err != nil {
+			return err
+		}
+		progress(lines.rows, max(total, lines.rows))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := lines.end(); err != nil {
+		return err
+	}
+	return searched.Missing()
+}
+
+// Missing returns an error that wraps storage.ErrIncomplete and says why, if not all of what was asked was searched.
+func (r SearchResult) Missing() error {
+	if r.Complete {
+		return nil
+	}
+	return fmt.Errorf("%w: %s", storage.ErrIncomplete, r.Total.Why)
+}
+
+// lines writes rows as NDJSON and the last line with their hash.
+type lines struct {
+	buf          *bufio.Writer
+	sum          hash.Hash
+	json         *json.Encoder
+	rows, unread uint64
+}
+
+func newLines(w io.Writer) *lines {
+	l := &lines{buf: bufio.NewWriterSize(w, 64<<10), sum: sha256.New()}
+	l.json = json.NewEncoder(io.MultiWriter(l.buf, l.sum))
+	l.json.SetEscapeHTML(false)
+	return l
+}
+
+func (l *lines) write(r Row) error {
+	if err := l.json.Encode(r); err != nil {
+		return fmt.Errorf("write row %d: %w", l.rows+1, err)
+	}
+	l.rows++
+	if r.Undecoded != nil {
+		l.unread++
+	}
+	return nil
+}
+
+func (l *lines) end() error {
+	line, err := json.Marshal(struct {
 		End    bool   `json:"_end"`
 		Rows   uint64 `json:"rows"`
 		SHA256 string `json:"sha256"`
 		Unread uint64 `json:"undecoded,omitempty"`
-	}{true, rows, hex.EncodeToString(sum.Sum(nil)), unread}
-	line, err := json.Marshal(end)
+	}{true, l.rows, hex.EncodeToString(l.sum.Sum(nil)), l.unread})
+	if err == nil {
+		_, err = l.buf.Write(append(line, '\n'))
+	}
+	if err == nil {
+		err = l.buf.Flush()
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("write the last line: %w", err)
 	}
-	if _, err := buf.Write(append(line, '\n')); err != nil {
-		return err
-	}
-	return buf.Flush()
+	return nil
 }
 
 // Cones calls do for every committed cone of the given networks, in the order of (network, seq). Errors are as with

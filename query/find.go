@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"permanode/index/lang"
 	"permanode/ledger"
 	"permanode/storage"
 )
@@ -76,6 +77,8 @@ type Hit struct {
 	Key     ledger.Key
 	As      string   // what the identifier is there: "record", "transaction", "unit", "output", …
 	Roles   []string // how the record stands to it: "mention", "spend", "receive", "sign", "return"
+
+	named []lang.Keys // of a search: what its query names; As, Key and Roles are told by Items
 }
 
 var kindNames = map[ledger.KeyKind]string{
@@ -110,7 +113,7 @@ type Found struct {
 // with ErrNotID if no network's era reads the text as an identifier, and with *AbsentError if none holds it.
 func (a *Archive) Find(ctx context.Context, networks []Network, text, cursor string, limit int) (Found, error) {
 	q := question("find", text)
-	at, err := parseCursor(cursor, q)
+	at, err := parseCursor(cursor, sortOldestFirst, q)
 	if err != nil {
 		return Found{}, err
 	}
@@ -140,7 +143,7 @@ func (a *Archive) Find(ctx context.Context, networks []Network, text, cursor str
 		}
 		out.Exact = out.Exact && matched < 2
 		if len(out.Hits) <= limit && n.Name >= at.network {
-			hits, err := a.hits(ctx, n, keys, at.from(n.Name), limit+1-len(out.Hits))
+			hits, err := a.placesOf(ctx, n, keys, at.from(n.Name), limit+1-len(out.Hits))
 			if err != nil {
 				return Found{}, fmt.Errorf("look up %s in %s: %w", quote(text), n.Name, err)
 			}
@@ -156,7 +159,7 @@ func (a *Archive) Find(ctx context.Context, networks []Network, text, cursor str
 	if len(out.Hits) > limit {
 		out.Hits = out.Hits[:limit]
 		last := out.Hits[limit-1]
-		out.Next = place{last.Network.Name, last.Ord}.cursor(q)
+		out.Next = place{last.Network.Name, last.Ord}.cursor(sortOldestFirst, q)
 	}
 	return out, nil
 }
@@ -194,8 +197,8 @@ func (a *Archive) identifiers(ctx context.Context, n Network, text string) (keys
 	return keys, nil
 }
 
-// hits returns the first limit places of any of keys from lo on, each place once.
-func (a *Archive) hits(ctx context.Context, n Network, keys []ledger.Key, lo ledger.Ord, limit int) ([]Hit, error) {
+// placesOf returns the first limit places of any of keys from lo on, each place once.
+func (a *Archive) placesOf(ctx context.Context, n Network, keys []ledger.Key, lo ledger.Ord, limit int) ([]Hit, error) {
 	var all []Hit
 	for _, key := range keys {
 		taken := 0

@@ -74,9 +74,16 @@ func (a *api) match(r *http.Request) (*request, *Problem) {
 	}
 	for i := range a.routes {
 		if vars, ok := a.routes[i].take(segments); ok {
+			_, free := vars[anyBytes]
+			if p := checkSegments(r.URL, segments, free); p != nil {
+				return nil, p
+			}
 			params, p := queryParams(r.URL.RawQuery, a.routes[i].params)
 			return &request{&a.routes[i], vars, params}, p
 		}
+	}
+	if p := checkSegments(r.URL, segments, false); p != nil {
+		return nil, p
 	}
 	return nil, problem("no-such-route", "%s is no route; there are %s", quote(r.URL.EscapedPath()), a.patterns())
 }
@@ -89,8 +96,11 @@ func (a *api) patterns() string {
 	return strings.Join(all, ", ")
 }
 
+// anyBytes is the variable that may hold any bytes, percent-encoded. It stands at the end of a pattern.
+const anyBytes = "tag"
+
 // pathSegments splits and decodes a path once. What a cleaner would rewrite is refused: a redirect would hide the
-// mistake, and an id with a slash or dots inside is none.
+// mistake.
 func pathSegments(u *url.URL) ([]string, *Problem) {
 	path := u.EscapedPath()
 	if !strings.HasPrefix(path, "/") {
@@ -102,12 +112,30 @@ func pathSegments(u *url.URL) ([]string, *Problem) {
 	segments := strings.Split(path[1:], "/")
 	for i, s := range segments {
 		plain, err := url.PathUnescape(s)
-		if err != nil || plain == "" || plain == "." || plain == ".." || strings.TrimSpace(plain) != plain || strings.ContainsFunc(plain, unprintable) {
-			return nil, problem("bad-path", "part %d of the path %s is empty, dots, or not printable ASCII", i+1, quote(path))
+		if err != nil || s == "" || s == "." || s == ".." {
+			return nil, badSegment(path, i)
 		}
 		segments[i] = plain
 	}
 	return segments, nil
+}
+
+// checkSegments refuses what is in no name: an id with a slash, dots or odd bytes inside is none. free: the last part
+// may hold anything.
+func checkSegments(u *url.URL, segments []string, free bool) *Problem {
+	for i, s := range segments {
+		if free && i == len(segments)-1 {
+			break
+		}
+		if s == "." || s == ".." || strings.TrimSpace(s) != s || strings.ContainsFunc(s, unprintable) {
+			return badSegment(u.EscapedPath(), i)
+		}
+	}
+	return nil
+}
+
+func badSegment(path string, i int) *Problem {
+	return problem("bad-path", "part %d of the path %s is empty, dots, or not printable ASCII", i+1, quote(path))
 }
 
 // unprintable lets spaces pass: inside the texts of types they stand.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"permanode/index/lang"
 	"permanode/storage"
 )
 
@@ -31,6 +32,9 @@ var problemTypes = map[string]struct {
 }{
 	"bad-id":             {"Not an identifier", http.StatusBadRequest},
 	"bad-number":         {"Not a unit number", http.StatusBadRequest},
+	"bad-query":          {"Not a query", http.StatusBadRequest},
+	"too-broad":          {"Too many candidates", http.StatusBadRequest},
+	"no-index":           {"No search index", http.StatusServiceUnavailable},
 	"bad-parameter":      {"Unusable parameter", http.StatusBadRequest},
 	"bad-cursor":         {"Unusable cursor", http.StatusBadRequest},
 	"bad-path":           {"Malformed path", http.StatusBadRequest},
@@ -64,10 +68,13 @@ func problem(kind, format string, args ...any) *Problem {
 // problemOf maps what the archive says to what the asker reads. Details of inner failures stay in the log.
 func problemOf(err error) *Problem {
 	var p *Problem
-	var unknown *UnknownNetworkError
 	if errors.As(err, &p) {
 		return p
 	}
+	if p = queryProblem(err); p != nil {
+		return p
+	}
+	var unknown *UnknownNetworkError
 	if errors.As(err, &unknown) {
 		return problem("unknown-network", "%v; GET /v1/networks lists them", err)
 	}
@@ -89,6 +96,25 @@ func problemOf(err error) *Problem {
 		return problem("timeout", "the answer took longer than %s; ask for less or again later", handlerTime)
 	}
 	return problem("internal", "the archive could not answer; the log has the reason under this request id")
+}
+
+// queryProblem maps what is wrong with a query; nil: nothing.
+func queryProblem(err error) *Problem {
+	var syntax *lang.SyntaxError
+	var bad *QueryError
+	var broad *BroadError
+	var none *NoIndexError
+	switch {
+	case errors.As(err, &syntax):
+		return problem("bad-query", "%v", syntax)
+	case errors.As(err, &bad):
+		return problem("bad-query", "%v; %s", bad, bad.Fix)
+	case errors.As(err, &broad):
+		return problem("too-broad", "%v; %s", broad, broad.Hint())
+	case errors.As(err, &none):
+		return problem("no-index", "%v; %s", none, none.Hint())
+	}
+	return nil
 }
 
 func (p *Problem) write(w http.ResponseWriter, instance string) {

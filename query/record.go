@@ -14,7 +14,7 @@ import (
 type Row struct {
 	Network   string   `json:"network"`
 	Seq       uint64   `json:"seq"`
-	Pos       uint32   `json:"pos"`
+	Pos       Pos      `json:"pos"` // null: the unit itself, in answers to a query
 	ID        string   `json:"id"`
 	State     string   `json:"state"`
 	Reason    *uint16  `json:"reason"` // null unless conflicting
@@ -129,7 +129,7 @@ func object(r *ledger.Record) []byte {
 func row(n Network, unit *ledger.Unit, r *ledger.Record, f *ledger.Facts) Row {
 	sum := sha256.Sum256(object(r))
 	out := Row{
-		Network: n.Name, Seq: r.Ord.Seq, Pos: r.Ord.Pos, ID: n.Codec.FormatID(r.ID),
+		Network: n.Name, Seq: r.Ord.Seq, Pos: Pos(r.Ord.Pos), ID: n.Codec.FormatID(r.ID),
 		State: r.State.String(), Basis: r.Basis.String(), Kind: n.Codec.KindName(r.Kind),
 		Time: timeText(unit.TimeMs), Addresses: f.Addresses, SHA256: hex.EncodeToString(sum[:]),
 	}

@@ -1,0 +1,199 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"permanode/index/lang"
+	"permanode/internal/ranges"
+	"permanode/ledger"
+	"permanode/storage"
+)
+
+// Moment is a place in a network's history: the end of a unit, or a time. The zero Moment is the newest unit.
+type Moment struct {
+	Unit   *uint64
+	TimeMs *int64
+}
+
+// ParseMoment reads "" (the newest unit), unit:N, or a time as queries write it; a day, month or year is its end.
+func ParseMoment(text string) (at Moment, err error) {
+	if text == "" {
+		return at, nil
+	}
+	if digits, ok := strings.CutPrefix(text, "unit:"); ok {
+		seq, err := parseSeq(digits)
+		if err != nil {
+			return at, fmt.Errorf("unit %s is not a number in plain digits", quote(digits))
+		}
+		return Moment{Unit: &seq}, nil
+	}
+	t, until, day, ok := lang.ParseTime(text)
+	if !ok {
+		return at, errors.New("it is no moment: write unit:81, 2026-11-24 (its end) or 2026-11-24T12:00:00Z")
+	}
+	ms := t.UnixMilli()
+	if day {
+		ms = until.UnixMilli() - 1
+	}
+	return Moment{TimeMs: &ms}, nil
+}
+
+// Balance is what an address held at a moment.
+type Balance struct {
+	Network string  `json:"network"`
+	Address string  `json:"address"` // as the era writes it
+	Seq     uint64  `json:"seq"`     // the newest unit that counts
+	Time    string  `json:"time"`    // the moment, at which expiry is judged: what was asked for, else the unit's time
+	Coins   string  `json:"coins"`   // base coin; decimal digits
+	Tokens  []Token `json:"tokens"`  // those it held any of, by id; never null
+}
+
+// NoBalanceError reports a balance that the archive cannot know.
+type NoBalanceError struct {
+	Network string
+	Why     string
+	err     error // that it wraps
+}
+
+// Unwrap makes it a storage.ErrNotFound or ledger.ErrNoLedger.
+func (e *NoBalanceError) Unwrap() error { return e.err }
+
+func (e *NoBalanceError) Error() string {
+	return fmt.Sprintf("no balance in %s: %s", e.Network, e.Why)
+}
+
+// Hint is the next step.
+func (e *NoBalanceError) Hint() string {
+	if errors.Is(e.err, ledger.ErrNoLedger) {
+		return "balances need the whole ledger: ingest into a new directory with --snapshot FILE"
+	}
+	return "ask for a moment inside coverage"
+}
+
+// Balance returns what owner, the Val of a KeyAddress, held at a moment. It fails with *NoBalanceError where the archive
+// cannot know: never with a number that is too small.
+func (a *Archive) Balance(ctx context.Context, n Network, owner string, at Moment) (Balance, error) {
+	cov, err := a.store.Coverage(ctx, n.ID)
+	if err != nil {
+		return Balance{}, fmt.Errorf("coverage of %s: %w", n.Name, err)
+	}
+	seq, ms, err := a.moment(ctx, n, cov, at)
+	if err != nil {
+		return Balance{}, err
+	}
+	var in storage.Span
+	for _, s := range cov.Spans {
+		if s.Has(seq) {
+			in = s
+		}
+	}
+	here, err := a.at(ctx, n, seq)
+	if err != nil {
+		return Balance{}, err
+	}
+	held, err := a.holdings(ctx, here, owner, in.Lo, seq, ms)
+	if errors.Is(err, ledger.ErrNoLedger) {
+		return Balance{}, &NoBalanceError{n.Name, err.Error(), err}
+	}
+	if err != nil {
+		return Balance{}, fmt.Errorf("balance in %s at unit %d: %w", n.Name, seq, err)
+	}
+	out := Balance{
+		Network: n.Name, Address: n.Codec.FormatOwner(owner, here.Rules), Seq: seq, Time: timeText(ms),
+		Coins: held[""].String(), Tokens: []Token{},
+	}
+	for asset, amount := range held {
+		if asset != "" && amount.Sign() != 0 {
+			out.Tokens = append(out.Tokens, Token{n.Codec.FormatAsset(asset), amount.String()})
+		}
+	}
+	slices.SortFunc(out.Tokens, func(a, b Token) int { return strings.Compare(a.ID, b.ID) })
+	return out, nil
+}
+
+// moment returns the unit and the time of a moment.
+func (a *Archive) moment(ctx context.Context, n Network, cov storage.Coverage, at Moment) (seq uint64, ms int64, err error) {
+	have := cov.Set()
+	if have.Len() == 0 {
+		return 0, 0, &NoBalanceError{n.Name, "no unit is held yet", storage.ErrNotFound}
+	}
+	switch {
+	case at.TimeMs != nil:
+		return a.until(ctx, n, have, *at.TimeMs)
+	case at.Unit != nil:
+		seq = *at.Unit
+	default:
+		seq = have.Ranges()[len(have.Ranges())-1].Hi
+	}
+	if !have.Has(seq) {
+		return 0, 0, &NoBalanceError{n.Name, fmt.Sprintf("unit %d is not held; held are units %s", seq, setText(have)), storage.ErrNotFound}
+	}
+	u, _, err := a.store.Unit(ctx, n.ID, seq)
+	if err != nil {
+		return 0, 0, fmt.Errorf("unit %d of %s: %w", seq, n.Name, err)
+	}
+	return seq, u.TimeMs, nil
+}
+
+// until returns the newest unit that was signed by then. A unit that is missing right behind it may have been, too.
+func (a *Archive) until(ctx context.Context, n Network, have ranges.Set, ms int64) (uint64, int64, error) {
+	end := ms
+	if end < math.MaxInt64 {
+		end++
+	}
+	by, err := a.store.SeqAt(ctx, n.ID, math.MinInt64, end)
+	if err != nil {
+		return 0, 0, fmt.Errorf("units of %s signed by %s: %w", n.Name, timeText(ms), err)
+	}
+	if by.Len() == 0 {
+		return 0, 0, &NoBalanceError{n.Name, "every unit that is held was signed later than " + timeText(ms), storage.ErrNotFound}
+	}
+	seq := by.Ranges()[len(by.Ranges())-1].Hi
+	for i, r := range have.Ranges() {
+		if r.Hi == seq && i+1 < len(have.Ranges()) {
+			gap := span(seq+1, have.Ranges()[i+1].Lo-1)
+			return 0, 0, &NoBalanceError{n.Name, fmt.Sprintf("units %s are missing, and may have been signed by %s", gap, timeText(ms)), storage.ErrIncomplete}
+		}
+	}
+	return seq, ms, nil
+}
+
+// holdings returns what owner held at the end of unit hi and at the time ms, by asset, in a span that begins at lo.
+func (a *Archive) holdings(ctx context.Context, n Network, owner string, lo, hi uint64, ms int64) (map[string]ledger.Amount, error) {
+	held := map[string]ledger.Amount{}
+	add := func(asset string, key ledger.Key) error {
+		sum, err := a.store.Sum(ctx, n.ID, key, lo, hi)
+		held[asset] = held[asset].Add(sum)
+		return err
+	}
+	if err := add("", ledger.Key{Kind: ledger.KeyAddress, Val: owner}); err != nil {
+		return nil, err
+	}
+	for key, err := range a.store.Keys(ctx, n.ID, ledger.Key{Kind: ledger.KeyToken, Val: owner}, "") {
+		if err != nil {
+			return nil, err
+		}
+		if err := add(key.Val[len(owner):], key); err != nil {
+			return nil, err
+		}
+	}
+	var expiring []ledger.Key
+	for key, err := range a.store.Keys(ctx, n.ID, ledger.Key{Kind: ledger.KeyExpiry, Val: owner}, "") {
+		if err != nil {
+			return nil, err
+		}
+		expiring = append(expiring, key)
+	}
+	beside, err := n.Codec.Beside(ctx, n.Rules, owner, hi, ms, expiring, func(ctx context.Context, keys [][]byte) ([][]byte, error) {
+		return a.store.State(ctx, n.ID, keys)
+	})
+	for _, h := range beside {
+		held[h.Asset] = held[h.Asset].Add(h.Amount)
+	}
+	return held, err
+}

@@ -1,0 +1,459 @@
+package query
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"permanode/index/lang"
+	"permanode/index/text"
+	"permanode/internal/ranges"
+	"permanode/ledger"
+)
+
+// binding reads queries for some networks of an archive.
+type binding struct {
+	a        *Archive
+	all      []Network // of the archive
+	selected []Network
+}
+
+// keyFields are the kinds of keys that each field asks for; id: asks for all.
+var keyFields = map[string][]ledger.KeyKind{
+	"addr": {ledger.KeyAddress}, "object": {ledger.KeyObject}, "type": {ledger.KeyType}, "event": {ledger.KeyEvent},
+	"function": {ledger.KeyFunction},
+}
+
+// read parses a query, takes the word of a search box for what it is, and refuses what no network can mean.
+func (b *binding) read(ctx context.Context, query string) (lang.Node, []Taken, error) {
+	if word, ok := lang.Box(query); ok {
+		if n, taken, err := b.box(ctx, word); n != nil || err != nil {
+			return n, taken, err
+		}
+	}
+	n, err := lang.Parse(query)
+	if err != nil {
+		return nil, nil, err
+	}
+	return n, nil, b.check(ctx, n)
+}
+
+// check refuses the terms of n that have no meaning in any of the networks.
+func (b *binding) check(ctx context.Context, n lang.Node) error {
+	switch n := n.(type) {
+	case lang.And:
+		for _, p := range n {
+			if err := b.check(ctx, p); err != nil {
+				return err
+			}
+		}
+	case lang.Or:
+		return b.check(ctx, lang.And(n))
+	case lang.Not:
+		return b.check(ctx, n.Of)
+	case lang.Ident:
+		return b.checkIdent(ctx, n)
+	case lang.Word:
+		return b.checkWord(n)
+	case lang.Text:
+		if len(text.Words(n.Text)) == 0 {
+			return &QueryError{
+				At: n.At, What: fmt.Sprintf("%s holds no word: no letter and no digit", quote(n.Text)),
+				Fix: "ask for a tag as tag:…, or for words",
+			}
+		}
+	}
+	return nil
+}
+
+// checkIdent refuses an identifier that no network reads as what its field asks for.
+func (b *binding) checkIdent(ctx context.Context, n lang.Ident) error {
+	if n.Field == "tag" || len(b.selected) == 0 {
+		return nil
+	}
+	var other []ledger.Key
+	for _, net := range b.selected {
+		keys, err := b.a.identifiers(ctx, net, n.Text)
+		if err != nil {
+			return err
+		}
+		if len(ofField(keys, n.Field)) > 0 {
+			return nil
+		}
+		other = append(other, keys...)
+	}
+	what := map[string]string{"id": "identifier", "addr": "address"}[n.Field]
+	if what == "" {
+		what = n.Field
+	}
+	refused := &QueryError{At: n.At, What: fmt.Sprintf("%s is no %s of %s", quote(n.Text), what, networkNames(b.selected))}
+	if len(other) > 0 {
+		refused.What += fmt.Sprintf(", but may name another thing there (%s)", strings.Join(kindsOf(other), ", "))
+		refused.Fix = "ask with id: for whatever it names"
+		return refused
+	}
+	if why := b.misread(n.Text); why != nil {
+		refused.What += ": " + why.Error()
+	}
+	refused.Fix = "check its prefix, length and letters"
+	elsewhere, err := b.readElsewhere(ctx, n.Text)
+	if elsewhere != "" {
+		refused.Fix = "it is one of network " + elsewhere + ": search there"
+	}
+	if err != nil {
+		return err
+	}
+	return refused
+}
+
+// readElsewhere returns the network, of those that are not searched, that reads text as an identifier.
+func (b *binding) readElsewhere(ctx context.Context, text string) (string, error) {
+	for _, n := range b.all {
+		if slices.ContainsFunc(b.selected, func(s Network) bool { return s.Name == n.Name }) {
+			continue
+		}
+		keys, err := b.a.identifiers(ctx, n, text)
+		if err != nil || len(keys) > 0 {
+			return n.Name, err
+		}
+	}
+	return "", nil
+}
+
+// misread returns why text, which no network reads, resembles an identifier all the same; nil if it does not.
+func (b *binding) misread(text string) error {
+	for _, n := range b.selected {
+		if err := n.Codec.Misread(text, n.Rules); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkWord refuses words that are not of their list.
+func (b *binding) checkWord(n lang.Word) error {
+	var known []string
+	switch n.Field {
+	case "kind":
+		known = append(known, lang.UnitKind)
+		for _, net := range b.selected {
+			for _, name := range kindNamesOf(net.Codec) {
+				if !slices.Contains(known, name) {
+					known = append(known, name)
+				}
+			}
+		}
+	case "state":
+		for s := ledger.State(1); s.String() != ""; s++ {
+			known = append(known, s.String())
+		}
+	case "network":
+		for _, net := range b.all {
+			known = append(known, net.Name)
+		}
+	}
+	if slices.Contains(known, n.Value) {
+		return nil
+	}
+	slices.Sort(known)
+	fix := "the archive holds none yet"
+	if len(known) > 0 {
+		fix = "there are " + strings.Join(known, ", ")
+	}
+	return &QueryError{At: n.At, What: fmt.Sprintf("there is no %s %s", n.Field, quote(n.Value)), Fix: fix}
+}
+
+// kindNamesOf returns the words for the kinds of an era's records, by number.
+func kindNamesOf(c ledger.Codec) (names []string) {
+	for k := range math.MaxUint8 + 1 {
+		if name := c.KindName(uint8(k)); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// ofField returns those of keys that a field asks for.
+func ofField(keys []ledger.Key, field string) []ledger.Key {
+	kinds, some := keyFields[field]
+	if !some {
+		return keys
+	}
+	var out []ledger.Key
+	for _, k := range keys {
+		if slices.Contains(kinds, k.Kind) {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// kindsOf returns the words for the kinds of keys, each once, in order.
+func kindsOf(keys []ledger.Key) (names []string) {
+	for _, k := range keys {
+		if name := kindNames[k.Kind]; !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// box takes a bare word for an identifier, and for a tag where it is hex; else for a tag or a word. nil: it is for
+// Parse to say what is wrong with it.
+func (b *binding) box(ctx context.Context, word string) (lang.Node, []Taken, error) {
+	tag := lang.Ident{Field: "tag", Text: word}
+	digits, isHex := lang.CutHex(word)
+	_, err := hex.DecodeString(digits)
+	isTag := !isHex || err == nil
+	tagTaken := Taken{"tag", tag.String()}
+	names, err := b.taken(ctx, word)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(names) > 0 {
+		id := lang.Ident{Field: "id", Text: word}
+		var taken []Taken
+		for _, name := range names {
+			taken = append(taken, Taken{name, id.String()})
+		}
+		if isHex && isTag {
+			return lang.Or{id, tag}, append(taken, tagTaken), nil
+		}
+		return id, taken, nil
+	}
+	if why := b.misread(word); why != nil {
+		return nil, nil, &QueryError{What: why.Error(), Fix: fmt.Sprintf("check its prefix, length and letters; quote it to search for it as a word: %q", word)}
+	}
+	words := lang.Text{Text: word}
+	wordsTaken := Taken{"words", "text:" + word}
+	switch {
+	case strings.Contains(word, ":"):
+		return nil, nil, nil
+	case !isTag:
+		return words, []Taken{wordsTaken}, nil
+	case isHex, len(text.Words(word)) == 0:
+		return tag, []Taken{tagTaken}, nil
+	}
+	return lang.Or{tag, words}, []Taken{tagTaken, wordsTaken}, nil
+}
+
+// taken returns what word identifies: the kinds under which something is held, else all that it can be.
+func (b *binding) taken(ctx context.Context, word string) (names []string, err error) {
+	var can, is []ledger.Key
+	for _, n := range b.selected {
+		keys, err := b.a.identifiers(ctx, n, word)
+		if err != nil {
+			return nil, err
+		}
+		can = append(can, keys...)
+		for _, k := range keys {
+			count, err := b.a.store.Count(ctx, n.ID, k, 0, ledger.MaxSeq)
+			if err != nil {
+				return nil, fmt.Errorf("look up %s in %s: %w", quote(word), n.Name, err)
+			}
+			if count > 0 {
+				is = append(is, k)
+			}
+		}
+	}
+	if len(is) > 0 {
+		return kindsOf(is), nil
+	}
+	return kindsOf(can), nil
+}
+
+// network binds a checked query in one network.
+func (b *binding) network(ctx context.Context, n Network, node lang.Node) (*bound, error) {
+	e, cov, err := b.a.extent(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	out := &bound{Network: n, have: cov.Set(), extent: e}
+	t := &terms{ctx: ctx, a: b.a, in: out}
+	if out.node, err = lang.Bind(node, t); err != nil {
+		return nil, err
+	}
+	out.named = keysIn(out.node)
+	out.scope = everywhere()
+	whole := len(e.Gaps) == 0 && out.have.Len() > 0
+	if !whole || b.a.index == nil || out.have.Minus(b.a.index.Status(n.ID).Done).Len() > 0 { // else nothing can be missing
+		out.scope, err = t.scope(node)
+	}
+	return out, err
+}
+
+// keysIn returns the Keys of a bound tree.
+func keysIn(n lang.Node) (all []lang.Keys) {
+	switch n := n.(type) {
+	case lang.And:
+		for _, p := range n {
+			all = append(all, keysIn(p)...)
+		}
+	case lang.Or:
+		return keysIn(lang.And(n))
+	case lang.Not:
+		return keysIn(n.Of)
+	case lang.Keys:
+		return []lang.Keys{n}
+	}
+	return all
+}
+
+func rangesOf(s ranges.Set) []Range {
+	out := []Range{}
+	for _, r := range s.Ranges() {
+		out = append(out, Range{r.Lo, r.Hi})
+	}
+	return out
+}
+
+// terms says what the terms of a query mean in one network.
+type terms struct {
+	ctx context.Context
+	a   *Archive
+	in  *bound
+}
+
+// Term is the Binder of one network.
+func (t *terms) Term(n lang.Node) (lang.Node, error) {
+	switch n := n.(type) {
+	case lang.Ident:
+		return t.ident(n)
+	case lang.Word:
+		return t.word(n), nil
+	case lang.Span:
+		return lang.Units{Set: ranges.Of(ranges.Range{Lo: n.From, Hi: n.To})}, nil
+	case lang.Time:
+		set, err := t.a.store.SeqAt(t.ctx, t.in.ID, n.FromMs, n.ToMs)
+		if err != nil {
+			return nil, fmt.Errorf("units of %s signed at that time: %w", t.in.Name, err)
+		}
+		return lang.Units{Set: set}, nil
+	case lang.Text, lang.Leaf:
+		return n, nil
+	}
+	return nil, errors.New("query: a term of no known form")
+}
+
+func (t *terms) ident(n lang.Ident) (lang.Node, error) {
+	if n.Field == "tag" {
+		raw, err := n.Tag()
+		if err != nil {
+			return nil, err
+		}
+		return lang.Keys{Of: []ledger.Key{{Kind: ledger.KeyTag, Val: string(raw)}}, Prefix: n.Prefix}, nil
+	}
+	keys, err := t.a.identifiers(t.ctx, t.in.Network, n.Text)
+	if err != nil {
+		return nil, err
+	}
+	keys = ofField(keys, n.Field)
+	if len(keys) == 0 {
+		return lang.None{}, nil
+	}
+	return lang.Keys{Of: keys}, nil
+}
+
+func (t *terms) word(n lang.Word) lang.Node {
+	switch n.Field {
+	case "network":
+		if n.Value == t.in.Name {
+			return lang.All{}
+		}
+		return lang.None{}
+	case "state":
+		for s := ledger.State(1); s.String() != ""; s++ {
+			if s.String() == n.Value {
+				return lang.State{Of: s}
+			}
+		}
+		return lang.None{}
+	}
+	if n.Value == lang.UnitKind {
+		return lang.OfUnit{}
+	}
+	var kinds []uint8
+	for k := range math.MaxUint8 + 1 {
+		if t.in.Codec.KindName(uint8(k)) == n.Value {
+			kinds = append(kinds, uint8(k))
+		}
+	}
+	if len(kinds) == 0 {
+		return lang.None{}
+	}
+	return lang.Kind{Of: kinds}
+}
+
+// everywhere is all units that can be.
+func everywhere() ranges.Set { return ranges.Of(ranges.Range{Lo: 0, Hi: ledger.MaxSeq}) }
+
+// scope returns the units where a hit of n can lie at all, held or not: a gap elsewhere takes nothing from an answer.
+func (t *terms) scope(n lang.Node) (ranges.Set, error) {
+	switch n := n.(type) {
+	case lang.And:
+		all := everywhere()
+		for _, p := range n {
+			s, err := t.scope(p)
+			if err != nil {
+				return s, err
+			}
+			all = lang.Intersect(all, s)
+		}
+		return all, nil
+	case lang.Or:
+		var any ranges.Set
+		for _, p := range n {
+			s, err := t.scope(p)
+			if err != nil {
+				return s, err
+			}
+			for _, r := range s.Ranges() {
+				any.Add(r.Lo, r.Hi)
+			}
+		}
+		return any, nil
+	case lang.Span:
+		return ranges.Of(ranges.Range{Lo: n.From, Hi: n.To}), nil
+	case lang.Time:
+		return t.reach(n)
+	case lang.Ident, lang.Word:
+		means, err := t.Term(n)
+		if _, none := means.(lang.None); none || err != nil {
+			return ranges.Set{}, err
+		}
+	}
+	return everywhere(), nil
+}
+
+// reach returns the units that were signed in the time of n, and the missing ones that may have been: those that do
+// not lie beyond a unit which is held and was signed before or behind that time.
+func (t *terms) reach(n lang.Time) (ranges.Set, error) {
+	var sets [3]ranges.Set
+	for i, ms := range [3][2]int64{{math.MinInt64, n.FromMs}, {n.FromMs, n.ToMs}, {n.ToMs, math.MaxInt64}} {
+		if ms[0] >= ms[1] {
+			continue
+		}
+		var err error
+		if sets[i], err = t.a.store.SeqAt(t.ctx, t.in.ID, ms[0], ms[1]); err != nil {
+			return sets[i], fmt.Errorf("units of %s signed at that time: %w", t.in.Name, err)
+		}
+	}
+	before, in, behind := sets[0].Ranges(), sets[1].Ranges(), sets[2].Ranges()
+	lo, hi := uint64(0), uint64(ledger.MaxSeq)
+	if len(before) > 0 {
+		lo = before[len(before)-1].Hi + 1
+	}
+	if len(behind) > 0 && behind[0].Lo > 0 {
+		hi = behind[0].Lo - 1
+	}
+	var out ranges.Set
+	out.Add(lo, hi)
+	for _, r := range in {
+		out.Add(r.Lo, r.Hi)
+	}
+	return out, nil
+}

@@ -1,0 +1,344 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"permanode/index"
+	"permanode/index/lang"
+	"permanode/internal/ranges"
+	"permanode/ledger"
+)
+
+// Index is what the planner needs of the search index. It is safe for concurrent use.
+type Index interface {
+	// Search answers a bound query of one network. A part that cannot answer is no error: it is not in Searched.
+	Search(ctx context.Context, req index.Request) (index.Result, error)
+	// Status says how far the index of a network is.
+	Status(net ledger.NetID) index.Status
+}
+
+// ErrNoIndex says that a question needs the search index and there is none.
+var ErrNoIndex = errors.New("there is no search index")
+
+// NoIndexError reports a question that only the search index can answer, while there is none.
+type NoIndexError struct{ Query string }
+
+// Unwrap makes it an ErrNoIndex.
+func (e *NoIndexError) Unwrap() error { return ErrNoIndex }
+
+func (e *NoIndexError) Error() string {
+	return fmt.Sprintf("the question %s is for words or a combination, and %v", quote(e.Query), ErrNoIndex)
+}
+
+// Hint is the next step.
+func (e *NoIndexError) Hint() string {
+	return "build it with permanode index rebuild, or set index.text: true for the service; one exact tag, address or identifier needs none"
+}
+
+// QueryError reports a query that parses and has no meaning here: an unknown word, or an address that is none.
+type QueryError struct {
+	At   int // byte offset in the query
+	What string
+	Fix  string
+}
+
+func (e *QueryError) Error() string { return fmt.Sprintf("query, at byte %d: %s", e.At, e.What) }
+
+// Hint is the next step.
+func (e *QueryError) Hint() string { return e.Fix }
+
+// Order is the order of a list.
+type Order uint8
+
+// The orders: networks by lineage, the newest era first, and in a network by place; or all of that backwards.
+const (
+	NewestFirst Order = iota
+	OldestFirst
+)
+
+// SearchRequest is one question.
+type SearchRequest struct {
+	Networks []Network // to search; in any order
+	Query    string    // docs/query.md; empty: everything
+	Cursor   string    // Next of the page before; "" for the first
+	Limit    int       // most hits, 0 for 100
+	Order    Order
+	Facets   []string // names of facets to count, of FacetNames
+}
+
+// FacetNames are the facets that can be asked for.
+var FacetNames = []string{
+	index.FacetTag, index.FacetKind, index.FacetState, index.FacetDay, index.FacetType, index.FacetEvent, index.FacetFunction,
+}
+
+// Total is how many hits there are over all pages.
+type Total struct {
+	Value    uint64 `json:"value"`
+	Relation string `json:"relation"`      // "exact" or "lower_bound"
+	Why      string `json:"why,omitempty"` // why it is no exact number
+}
+
+// Taken says what a word in the search box was taken for.
+type Taken struct {
+	As    string `json:"as"`    // "tag", "words", or what it identifies: "address", "record", …
+	Query string `json:"query"` // the term that asks for that alone
+}
+
+// SearchResult is one page of hits, and what was searched.
+type SearchResult struct {
+	Query    string  // canonical text
+	Taken    []Taken // of a query that is one bare word; else empty
+	Hits     []Hit
+	Next     string // cursor of the next page; "" at the end
+	Total    Total
+	Searched []Extent // one a network, in the order of the hits
+	Complete bool     // all of what was asked was searched
+	Facets   map[string]Facets
+}
+
+// Facets are the most frequent values of one facet, most frequent first, then by value.
+type Facets struct {
+	Values []FacetValue `json:"values"`
+	Other  uint64       `json:"other"` // sum of all other values' counts
+	Exact  bool         `json:"exact"`
+}
+
+// FacetValue is a value and how many hits have it; a tag is 0x hex.
+type FacetValue struct {
+	Value string `json:"value"`
+	Count uint64 `json:"count"`
+}
+
+// UseIndex lets a answer what needs the search index. It is called before the first question.
+func (a *Archive) UseIndex(x Index) { a.index = x }
+
+// Search answers a query: exact keys from the store, the rest from the index, with the same result whichever way.
+// Errors: *lang.SyntaxError and *QueryError for a query that is none, ErrBadCursor, *NoIndexError, and those of the store.
+func (a *Archive) Search(ctx context.Context, req SearchRequest) (SearchResult, error) {
+	s, err := a.prepare(ctx, req)
+	if err != nil {
+		return SearchResult{}, err
+	}
+	return s.page(ctx, req.Cursor, s.limit(req.Limit), true)
+}
+
+// search is one query over several networks, parsed, checked and bound.
+type search struct {
+	a        *Archive
+	text     string // canonical
+	node     lang.Node
+	taken    []Taken
+	networks []*bound // in the order of the hits
+	order    Order
+	facets   []string
+	asked    [questionLen]byte
+}
+
+// bound is a query in one network.
+type bound struct {
+	Network
+	node   lang.Node
+	have   ranges.Set // committed units when the question came
+	scope  ranges.Set // units where a hit can lie at all, held or not
+	extent Extent
+	named  []lang.Keys // exact keys that the query names here
+}
+
+const defaultPage = 100
+
+func (s *search) limit(n int) int {
+	if n <= 0 {
+		return defaultPage
+	}
+	return n
+}
+
+func (a *Archive) prepare(ctx context.Context, req SearchRequest) (*search, error) {
+	all, err := a.Networks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &search{a: a, order: req.Order, facets: req.Facets}
+	for _, name := range req.Facets {
+		if !slices.Contains(FacetNames, name) {
+			return nil, &QueryError{What: fmt.Sprintf("there is no facet %s", quote(name)), Fix: "there are " + strings.Join(FacetNames, ", ")}
+		}
+	}
+	selected := byLineage(req.Networks, all)
+	if req.Order == OldestFirst {
+		slices.Reverse(selected)
+	}
+	b := &binding{a: a, all: all, selected: selected}
+	if s.node, s.taken, err = b.read(ctx, req.Query); err != nil {
+		return nil, err
+	}
+	s.text = s.node.String()
+	names := []string{"search", s.text, fmt.Sprint(req.Order)}
+	for _, n := range selected {
+		names = append(names, n.Name)
+		in, err := b.network(ctx, n, s.node)
+		if err != nil {
+			return nil, err
+		}
+		s.networks = append(s.networks, in)
+	}
+	s.asked = question(names...)
+	return s, nil
+}
+
+// page returns the hits behind cursor. counted: with totals and facets.
+func (s *search) page(ctx context.Context, cursor string, limit int, counted bool) (SearchResult, error) {
+	at, err := parseCursor(cursor, s.sort(), s.asked)
+	if err != nil {
+		return SearchResult{}, err
+	}
+	out := SearchResult{Query: s.text, Taken: s.taken, Complete: true}
+	merged := facetSum{}
+	var why []string
+	unbuilt, built := "", len(s.networks) == 0
+	past := at.network == "" // behind the cursor: this network's hits count from its beginning
+	for _, n := range s.networks {
+		q := ask{newest: s.order == NewestFirst, count: counted}
+		if counted {
+			q.facets = s.facets
+		}
+		switch {
+		case past:
+			q.limit = max(0, limit+1-len(out.Hits))
+		case n.Name == at.network:
+			q.limit, q.after, past = limit+1, &at.ord, true
+		}
+		got, err := s.a.answer(ctx, n, q)
+		if err != nil {
+			return SearchResult{}, fmt.Errorf("search %s: %w", n.Name, err)
+		}
+		if got.unbuilt {
+			unbuilt = n.Name
+		} else {
+			built = true
+		}
+		for _, ord := range got.ords {
+			out.Hits = append(out.Hits, Hit{Network: n.Network, Ord: ord, named: n.named})
+		}
+		out.Total.Value += got.total
+		merged.add(got.facets)
+		reason := n.finish(got)
+		out.Searched = append(out.Searched, n.extent)
+		if reason != "" {
+			why = append(why, n.Name+": "+reason)
+		}
+		out.Complete = out.Complete && n.extent.Complete
+	}
+	if !past {
+		return SearchResult{}, fmt.Errorf("%s: %w", quote(cursor), ErrBadCursor)
+	}
+	if unbuilt != "" && !built {
+		return SearchResult{}, &NoIndexError{Query: s.text}
+	}
+	if len(out.Hits) > limit {
+		out.Hits = out.Hits[:limit]
+		last := out.Hits[limit-1]
+		out.Next = place{last.Network.Name, last.Ord}.cursor(s.sort(), s.asked)
+	}
+	out.Total.Relation, out.Total.Why = relationExact, strings.Join(why, "; ")
+	if len(why) > 0 {
+		out.Total.Relation = relationLower
+	}
+	if counted && len(s.facets) > 0 {
+		out.Facets = merged.facets(s.facets, out.Complete)
+	}
+	return out, nil
+}
+
+const (
+	relationExact = "exact"
+	relationLower = "lower_bound"
+	relationUpper = "upper_bound"
+)
+
+func (s *search) sort() byte {
+	if s.order == NewestFirst {
+		return sortNewestFirst
+	}
+	return sortOldestFirst
+}
+
+// finish sets what the extent of n says of an answer, and returns why its total is no exact number, "" if it is.
+func (n *bound) finish(got answer) (why string) {
+	var reasons []string
+	for _, g := range n.extent.Gaps {
+		if lang.Intersect(n.scope, ranges.Of(ranges.Range{Lo: g.From, Hi: g.To})).Len() > 0 {
+			reasons = append(reasons, fmt.Sprintf("units %s are missing (%s)", span(g.From, g.To), g.Reason))
+		}
+	}
+	if len(n.extent.Ranges) == 0 && n.scope.Len() > 0 {
+		reasons = append(reasons, "no unit is held yet")
+	}
+	if behind := lang.Intersect(n.have, n.scope).Minus(got.searched); behind.Len() > 0 {
+		reasons = append(reasons, "units "+setText(behind)+" are not in the index yet")
+	}
+	reasons = append(reasons, got.problems...)
+	if got.indexed {
+		n.extent.Indexed = rangesOf(got.searched)
+	}
+	n.extent.Complete = len(reasons) == 0
+	if got.lower {
+		reasons = append(reasons, "there are too many candidates to check each")
+	}
+	return strings.Join(reasons, ", ")
+}
+
+// setText writes the ranges of a set, the first of them where there are many.
+func setText(s ranges.Set) string {
+	const most = 4
+	var parts []string
+	for i, r := range s.Ranges() {
+		if i == most {
+			return strings.Join(parts, ", ") + fmt.Sprintf(" and %d more ranges", len(s.Ranges())-most)
+		}
+		parts = append(parts, span(r.Lo, r.Hi))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Each calls do for every hit of a query, page by page, whatever req.Limit, and returns what was searched: a result
+// without hits, with the total of the first page. Hits that come while it runs are not missed if they lie ahead.
+func (a *Archive) Each(ctx context.Context, req SearchRequest, do func(Item) error) (SearchResult, error) {
+	return a.each(ctx, req, func(item Item, _ uint64) error { return do(item) })
+}
+
+// each is Each; do is told the total too.
+func (a *Archive) each(ctx context.Context, req SearchRequest, do func(item Item, total uint64) error) (SearchResult, error) {
+	const pageSize = 1000
+	s, err := a.prepare(ctx, req)
+	if err != nil {
+		return SearchResult{}, err
+	}
+	var first SearchResult
+	for cursor, counted := req.Cursor, true; ; counted = false {
+		got, err := s.page(ctx, cursor, pageSize, counted)
+		if err != nil {
+			return first, err
+		}
+		items, err := a.Items(ctx, got.Hits)
+		if err != nil {
+			return first, err
+		}
+		if counted {
+			first = got
+			first.Hits = nil
+		}
+		for _, item := range items {
+			if err := do(item, first.Total.Value); err != nil {
+				return first, err
+			}
+		}
+		if cursor = got.Next; cursor == "" {
+			return first, nil
+		}
+	}
+}
