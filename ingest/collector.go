@@ -26,6 +26,10 @@ const (
 	// maxNotes bounds the notes that wait for the writer; further ones are counted.
 	maxNotes = 4096
 
+	// ringPause is the least between two turns that feeds cause: who rings all the time must not make us ask all
+	// the time.
+	ringPause = 100 * time.Millisecond
+
 	retryFirst   = 50 * time.Millisecond
 	retryLongest = 10 * time.Second
 )
@@ -47,6 +51,7 @@ type Collector struct {
 	maxCone    int64
 	workers    int
 	wake       chan struct{} // holds one ring
+	turned     time.Time     // when the last turn began
 
 	span     atomic.Pointer[storage.Span] // being collected; nil until it is known where it begins
 	unopened bool                         // the span is not in the store yet; owned by the commit stage
@@ -199,6 +204,7 @@ func (c *Collector) hopeless() bool {
 // turn asks the sources what they have and collects it as far as it goes. It returns how long to wait
 // before the next turn, if nobody rings.
 func (c *Collector) turn(ctx context.Context) (wait time.Duration, err error) {
+	c.turned = now()
 	if err := c.pool.refresh(ctx); err != nil {
 		return 0, err
 	}
@@ -328,7 +334,7 @@ func (c *Collector) rest(ctx context.Context, d time.Duration) error {
 	case <-t.C:
 		return nil
 	case <-c.wake:
-		return nil
+		return sleep(ctx, min(d, ringPause-now().Sub(c.turned)))
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -372,7 +378,10 @@ func (c *Collector) withFeeds(ctx context.Context, work func(context.Context) er
 // listen keeps one feed running until ctx ends. A feed that fails is begun again: it was only a bell.
 func (c *Collector) listen(ctx context.Context, f Feed) error {
 	put := func(raw []byte) { c.cache.put(c.codec.Identify([][]byte{raw})...) }
-	ring := func(uint64) {
+	ring := func(seq uint64) {
+		if sp := c.span.Load(); sp != nil && sp.Has(seq) {
+			return
+		}
 		select {
 		case c.wake <- struct{}{}:
 		default:

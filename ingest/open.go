@@ -10,6 +10,7 @@ import (
 	"iter"
 	"os"
 	"slices"
+	"time"
 
 	"permanode/ledger"
 	"permanode/storage"
@@ -33,6 +34,9 @@ func (c *Collector) prepareSpan(ctx context.Context) error {
 				ErrConfig, c.name, sp.Lo)
 		}
 		c.setSpan(sp)
+		if u, _, err := c.store.Unit(ctx, c.net, sp.Hi); err == nil && !sp.Empty() { // else its time is not known yet, no more
+			c.meter.update(func(s *Status) { s.LastTime = time.UnixMilli(u.TimeMs) })
+		}
 		c.auditNewest(sp)
 		return nil
 	}

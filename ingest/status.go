@@ -29,15 +29,16 @@ const (
 type Status struct {
 	Network      string
 	Phase        Phase
-	Sentence     string // what is going on, for a person
-	First, Last  uint64 // of the newest span
-	Any          bool   // something is committed there
-	Newest       uint64 // newest unit that a source of this network claims
-	Lag          uint64 // units confirmed there and not committed here
-	Pending      int    // units above a gap whose bytes are here, not served
-	PendingBytes int64  // held for them, for feeds and for interrupted walks
-	Held         bool   // the span holds the whole ledger
-	Stated       bool   // records state what became of them: no ledger is needed for that
+	Sentence     string    // what is going on, for a person
+	First, Last  uint64    // of the newest span
+	Any          bool      // something is committed there
+	LastTime     time.Time // signed time of unit Last; zero if nothing is committed or it cannot be read
+	Newest       uint64    // newest unit that a source of this network claims
+	Lag          uint64    // units confirmed there and not committed here
+	Pending      int       // units above a gap whose bytes are here, not served
+	PendingBytes int64     // held for them, for feeds and for interrupted walks
+	Held         bool      // the span holds the whole ledger
+	Stated       bool      // records state what became of them: no ledger is needed for that
 	Gap          *storage.Gap
 	Units        uint64        // committed by this Collector
 	Records      uint64        // committed by this Collector
@@ -91,7 +92,7 @@ func (m *meter) committed(cones []*ledger.Cone) {
 		s.Units++
 		s.Records += uint64(len(c.Records))
 		s.Bytes += uint64(c.Bytes())
-		s.Last, s.Any = c.Unit.Seq, true
+		s.Last, s.Any, s.LastTime = c.Unit.Seq, true, time.UnixMilli(c.Unit.TimeMs)
 	}
 	at := now()
 	m.samples = append(m.samples, sample{at, s.Units, s.Records})
