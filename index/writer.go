@@ -100,7 +100,9 @@ func (w *writer) follow(ctx context.Context, c *ledger.Cone) error {
 	return w.closeFull(ctx)
 }
 
-func (w *writer) full() bool { return w.docs >= batchDocs || w.bytes >= batchBytes }
+func (w *writer) full() bool {
+	return uint64(w.docs) >= min(batchDocs, w.shardDocs) || w.bytes >= batchBytes
+}
 
 // sync writes the batch.
 func (w *writer) sync(ctx context.Context) error {
