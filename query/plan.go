@@ -413,7 +413,7 @@ func (a *Archive) askIndex(ctx context.Context, n *bound, rest lang.Node, more i
 		return answer{}, err
 	}
 	return answer{
-		ords: got.Ords, total: got.Total, lower: q.count && !got.Exact, searched: got.Searched, problems: got.Problems,
+		ords: got.Ords, total: got.Total, lower: q.count && !got.Exact && len(got.Problems) == 0, searched: got.Searched, problems: got.Problems,
 		indexed: true, unbuilt: got.Searched.Len() == 0 && len(got.Problems) == 0, facets: got.Facets,
 	}, nil
 }
