@@ -10,6 +10,7 @@ import (
 	"maps"
 	"math"
 	"math/big"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -447,5 +448,76 @@ func TestBesideWithoutLedger(t *testing.T) {
 		if _, err := held.codec.Beside(context.Background(), held.trust, owner, 0, 0, []ledger.Key{k}, read); err == nil || errors.Is(err, ledger.ErrNoLedger) {
 			t.Errorf("key %q: %v", k.Val, err)
 		}
+	}
+}
+
+// manyOutputs returns a trust file and a full snapshot with so many outputs, each of another address.
+func manyOutputs(t testing.TB, count int) (trust, file []byte) {
+	t.Helper()
+	p := &stardust.Parameters{
+		Version: 2, Network: "many", HRP: "tst", MinPoWScore: 1, BelowMaxDepth: 15, VByteCost: 1, FactorData: 1, FactorKey: 10, Supply: uint64(count) * 1e6,
+	}
+	raw := stardust.AppendParameters(nil, p)
+	trust, err := stardust.NewTrust(stardust.TrustSpec{Parameters: raw, KeyCount: 1, Keys: []stardust.KeyRange{{Key: stardust.Hash{1}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file = stardust.AppendSnapshotHeader(nil, &stardust.SnapshotHeader{
+		Full: true, TargetTime: 1, Parameters: &stardust.ParameterChange{Version: 2, Params: raw}, Outputs: uint64(count), SEPs: 1,
+	})
+	for i := range count {
+		var o stardust.SnapshotOutput
+		h := stardust.H(fmt.Appendf(nil, "output %d", i))
+		copy(o.ID[:], h[:])
+		a := stardust.Address{}
+		h = stardust.H(h[:])
+		copy(a[1:], h[:])
+		o.Output = &stardust.Output{Type: stardust.OutputBasic, Amount: 1e6, Conditions: []stardust.Condition{{Type: stardust.ConditionAddress, Address: a}}}
+		file = stardust.AppendSnapshotOutput(file, &o)
+	}
+	return trust, append(file, make([]byte, 32)...)
+}
+
+// openingHeap reads a snapshot and returns the number of rows and the most bytes that were live meanwhile.
+func openingHeap(t testing.TB, trust, file []byte, every int) (rows int, heap uint64) {
+	t.Helper()
+	tr, err := stardust.Codec{}.ParseTrust(trust)
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := live()
+	s, err := stardust.Codec{}.Snapshot(tr, bytes.NewReader(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range s.Changes {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rows++; rows%every == 0 {
+			now := live()
+			heap = max(heap, now-min(before, now))
+		}
+	}
+	return rows, heap
+}
+
+// TestOpeningMemory: what is held while a snapshot is read does not grow with its outputs.
+func TestOpeningMemory(t *testing.T) {
+	const count, most = 30_000, 3_000
+	defer stardust.SetGatheredOutputs(most)()
+	trust, file := manyOutputs(t, count)
+	rows, heap := openingHeap(t, trust, file, 2_900)
+	if rows != 2*count+3 { // an output and a holding each, an entry point, the totals, the mark
+		t.Errorf("%d rows", rows)
+	}
+	if heap > 300*most {
+		t.Errorf("%d bytes were held at a time, for %d outputs in a pass", heap, most)
 	}
 }

@@ -65,7 +65,7 @@ func decodeHolding(b []byte) (h holding, err error) {
 	return h, nil
 }
 
-// gatheredOutputs bounds the outputs whose owners are gathered in one pass over a snapshot, on average: about 100 bytes
+// gatheredOutputs bounds the outputs whose owners are gathered in one pass over a snapshot, on average: about 200 bytes
 // an address. Of a snapshot that holds more each pass gathers the addresses of one group.
 var gatheredOutputs uint64 = 1 << 19
 
