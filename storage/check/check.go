@@ -29,6 +29,9 @@ type Store interface {
 	RawPostings(ctx context.Context, net ledger.NetID) iter.Seq2[storage.Found, error]
 	RawState(ctx context.Context, net ledger.NetID) iter.Seq2[ledger.Change, error] // valid until the next
 	RawTimes(ctx context.Context, net ledger.NetID) iter.Seq2[ledger.Unit, error]   // Seq and TimeMs
+	// BadTotals compares the rows that make counts and sums cheap with the postings. Each that is wrong, missing or surplus
+	// is an error that wraps storage.ErrCorrupt.
+	BadTotals(ctx context.Context, net ledger.NetID) iter.Seq[error]
 	// Damage returns files that differ from what the last clean stop left.
 	Damage(ctx context.Context) iter.Seq2[storage.FileFault, error]
 }
@@ -58,7 +61,7 @@ type Progress struct {
 type Finding struct {
 	Network string   // "" for a file
 	File    string   // relative to the data directory; "" where the fault is not one of a file
-	What    string   // file, coverage, unit, manifest, record, posting, time, state, note
+	What    string   // file, coverage, unit, manifest, record, posting, total, time, state, note
 	Seq     uint64   // unit, 0 if it is of none
 	Key     string   // row or record, "" if the unit says it all
 	Why     string   // one sentence

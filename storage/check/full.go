@@ -40,6 +40,7 @@ func (k *netCheck) units(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return k.windows(gctx, want) })
 	g.Go(func() error { return k.scanTimes(gctx, have) })
+	g.Go(func() error { return k.totals(gctx) })
 	if k.o.Full {
 		g.Go(func() error { return k.scanPostings(gctx, have) })
 		g.Go(func() error { return k.scanState(gctx, have) })
@@ -150,6 +151,16 @@ func (k *netCheck) scanPostings(ctx context.Context, have *sums) error {
 		}
 		if counts {
 			have.posts.posting(ledger.Posting{Key: f.Key, Role: f.Role, Value: f.Value}, f.Ord)
+		}
+	}
+	return ctx.Err()
+}
+
+// totals lists the rows of counts and sums that the postings do not give.
+func (k *netCheck) totals(ctx context.Context) error {
+	for err := range k.o.Store.BadTotals(ctx, k.n.ID) {
+		if err := k.fault(ctx, "total", 0, err); err != nil {
+			return err
 		}
 	}
 	return ctx.Err()

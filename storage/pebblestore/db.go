@@ -37,6 +37,10 @@ type DB struct {
 	commitMu sync.Mutex
 	view     atomic.Pointer[pebble.Snapshot] // set once writing has stopped: what was acknowledged
 
+	ctx        context.Context // ends with Close
+	cancel     context.CancelFunc
+	background sync.WaitGroup // what brings blocks up to date; Close waits for it
+
 	mu      sync.Mutex // guards the fields below
 	idle    sync.Cond  // signalled when users falls to 0
 	users   int        // calls and iterations under way
@@ -50,6 +54,7 @@ var _ storage.Reader = (*DB)(nil)
 // network is one network's state in memory. It moves after a good commit only.
 type network struct {
 	state atomic.Pointer[netState]
+	built built // guarded by DB.commitMu
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced at every move
@@ -63,7 +68,7 @@ type netState struct {
 }
 
 func newNetwork(st *netState) *network {
-	n := &network{changed: make(chan struct{})}
+	n := &network{changed: make(chan struct{}), built: built{next: map[uint64]uint64{}}}
 	n.state.Store(st)
 	return n
 }
@@ -251,7 +256,11 @@ func (d *DB) Close() error {
 		n.mu.Unlock()
 	}
 	d.mu.Unlock()
-	d.commitMu.Lock() // a commit under way ends first
+	d.cancel()
+	d.commitMu.Lock() // a commit under way ends first; whoever comes after it starts nothing
+	d.commitMu.Unlock()
+	d.background.Wait()
+	d.commitMu.Lock()
 	defer d.commitMu.Unlock()
 	err := d.shutdown()
 	if e := d.lock.Close(); err == nil {

@@ -120,6 +120,8 @@ func newJob(seed uint64) *job {
 		switch rng.IntN(12) {
 		case 0:
 			j.steps = append(j.steps, (*job).restart)
+		case 3: // an archive without totals
+			j.steps = append(j.steps, func(j *job) error { return pebblestore.SetBlocks(j.db, nil) }, (*job).restart)
 		case 1:
 			n := storage.Note{Net: 1, Kind: storage.NoteGap, Seq: 200, To: 200 + uint64(rng.IntN(9)), Text: "far"}
 			j.step(func(m *storagetest.Model) { m.Note(n) }, func(j *job) error { return j.w.Note(context.Background(), n) })
@@ -260,6 +262,7 @@ func isWrite(k kind) bool { return k != opRead }
 
 func TestCrash(t *testing.T) {
 	pebblestore.SmallChunks(t)
+	pebblestore.SmallBlocks(t)
 	const seed = 21
 	total := countOps(t, seed, isWrite)
 	campaign(t, 10_000, func(_ *testing.T, rng *rand.Rand) error {
@@ -300,6 +303,7 @@ func TestCrash(t *testing.T) {
 // faultRow is a failure of the n-th operation of a kind.
 func faultRow(t *testing.T, which func(kind) bool, persisted bool) {
 	pebblestore.SmallChunks(t)
+	pebblestore.SmallBlocks(t)
 	const seed = 22
 	total := countOps(t, seed, which)
 	campaign(t, 10_000, func(_ *testing.T, rng *rand.Rand) error {
@@ -410,6 +414,7 @@ func TestFaultRead(t *testing.T) { faultRow(t, func(k kind) bool { return k == o
 
 func TestDiskFull(t *testing.T) {
 	pebblestore.SmallChunks(t)
+	pebblestore.SmallBlocks(t)
 	const seed = 22
 	probe := &fullFS{FS: vfs.NewMem(), room: 1 << 40}
 	j := newJob(seed)
@@ -473,6 +478,7 @@ func (r *tap) look(name string) {
 // Power is lost when a file that speaks of others has its name and nothing was synced since: what it speaks
 // of must be there, or gone, for good. SUMS names all files that are there; a marker names the manifest.
 func TestCrashBehindNames(t *testing.T) {
+	pebblestore.SmallBlocks(t)
 	for _, begin := range []string{pebblestore.SumsName, "marker."} {
 		mem := vfs.NewCrashableMem()
 		type left struct {

@@ -19,6 +19,7 @@ const (
 	tabManifest = 'M' // M net seq               -> a digest for each part
 	tabRecord   = 'R' // R net seq pos           -> record with its parts, moves and postings
 	tabPosting  = 'P' // P net kind key 00 ord   -> role, value; empty: mentioned, no value
+	tabBlock    = 'B' // B net kind key 00 level ord -> the block's first place, count, sum; B net 00 lo -> how far blocks are built
 	tabState    = 'S' // S net key               -> era state
 	tabTime     = 'T' // T net ms seq            -> empty
 	tabNote     = 'E' // E net seq id kind source -> note
@@ -53,6 +54,32 @@ func appendPostingKey(dst []byte, net ledger.NetID, k ledger.Key, o ledger.Ord) 
 	dst = append(appendPostingPrefix(dst, net, k.Kind, k.Val), 0)
 	dst, _ = o.AppendBinary(dst)
 	return dst
+}
+
+// appendBlockKey appends the key of the block of k that ends at o, of a level from 1.
+func appendBlockKey(dst []byte, net ledger.NetID, k ledger.Key, level int, o ledger.Ord) []byte {
+	dst = append(dst, tabBlock, byte(net), byte(k.Kind))
+	dst = append(appendEscaped(dst, k.Val), 0, byte(level))
+	dst, _ = o.AppendBinary(dst)
+	return dst
+}
+
+// splitBlock reads a block's key behind "B net": kind, key, level, ordinal.
+func splitBlock(b []byte) (k ledger.Key, level int, o ledger.Ord, err error) {
+	if len(b) < 1+1+1+ledger.OrdLen {
+		return k, 0, o, errRow("block key of %d bytes", len(b))
+	}
+	at := len(b) - ledger.OrdLen - 1
+	val, rest, err := unescape(b[1:at])
+	if err != nil || len(rest) != 0 || b[at-1] != 0 || b[at] == 0 || b[at] == 0xff || b[0] == 0 {
+		return k, 0, o, errRow("block key that does not end in 00, a level and an ordinal")
+	}
+	return ledger.Key{Kind: ledger.KeyKind(b[0]), Val: string(val)}, int(b[at]), ledger.OrdFrom(b[at+1:]), nil
+}
+
+// keyBuilt is B net 00 lo: no key has the kind 0.
+func keyBuilt(net ledger.NetID, lo uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{tabBlock, byte(net), 0}, lo)
 }
 
 // appendEscaped writes 00 as 00 ff. The end of a key is 00 followed by something below ff: no ordinal

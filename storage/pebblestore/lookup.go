@@ -43,34 +43,6 @@ func (d *DB) Lookup(ctx context.Context, net ledger.NetID, key ledger.Key, scan 
 	}
 }
 
-// Count returns the number of postings of key in units lo..hi, counted.
-func (d *DB) Count(ctx context.Context, net ledger.NetID, key ledger.Key, lo, hi uint64) (n uint64, err error) {
-	err = d.fold(ctx, net, key, lo, hi, func(storage.Found) { n++ })
-	return n, err
-}
-
-// Sum returns the sum of the values of key's postings in units lo..hi.
-func (d *DB) Sum(ctx context.Context, net ledger.NetID, key ledger.Key, lo, hi uint64) (sum ledger.Amount, err error) {
-	err = d.fold(ctx, net, key, lo, hi, func(f storage.Found) { sum = sum.Add(f.Value) })
-	return sum, err
-}
-
-func (d *DB) fold(ctx context.Context, net ledger.NetID, key ledger.Key, lo, hi uint64, f func(storage.Found)) error {
-	v, err := d.begin(ctx, net)
-	if err != nil {
-		return err
-	}
-	defer v.close()
-	if lo > hi || lo > ledger.MaxSeq {
-		return nil
-	}
-	scan := storage.Scan{Lo: ledger.Ord{Seq: lo}, Hi: ledger.Ord{Seq: min(hi, ledger.MaxSeq), Pos: ledger.UnitPos}}
-	return v.lookup(ctx, key, scan, func(p storage.Found) error {
-		f(p)
-		return nil
-	})
-}
-
 // Keys returns the keys of prefix.Kind that begin with prefix.Val and are greater than after, each by one seek.
 func (d *DB) Keys(ctx context.Context, net ledger.NetID, prefix ledger.Key, after string) iter.Seq2[ledger.Key, error] {
 	return func(yield func(ledger.Key, error) bool) {

@@ -66,6 +66,7 @@ func open(dir string, opts Options) (_ *DB, err error) {
 	}
 	d := &DB{dir: dir, opts: opts, gate: newGate(opts.FS), nets: map[ledger.NetID]*network{}, writing: map[ledger.NetID]bool{}}
 	d.idle.L = &d.mu
+	d.ctx, d.cancel = context.WithCancel(context.Background())
 	if _, err := opts.FS.Stat(opts.FS.PathJoin(dir, SumsName)); opts.ReadOnly && errors.Is(err, os.ErrNotExist) {
 		if err := d.checkPresent(); errors.Is(err, storage.ErrNoData) {
 			return nil, err // before the lock: a directory that is no store is left as it is
@@ -407,6 +408,10 @@ func (d *DB) loadNetwork(n ledger.Network) error {
 	if err != nil {
 		return err
 	}
-	d.nets[n.ID] = newNetwork(st)
+	net := newNetwork(st)
+	if net.built, err = d.loadBuilt(n.ID); err != nil {
+		return err
+	}
+	d.nets[n.ID] = net
 	return nil
 }

@@ -1,9 +1,12 @@
 package pebblestore
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"github.com/cespare/xxhash/v2"
 
 	"permanode/ledger"
 	"permanode/storage"
@@ -420,6 +423,47 @@ func decodePostingValue(b []byte) (ledger.Role, ledger.Amount, error) {
 		return 0, a, errRow("posting: a value that is written as nothing")
 	}
 	return ledger.Role(b[0]), a, nil
+}
+
+// blockRow is the value of a block: its postings are those of its key from lo to the place in its key.
+type blockRow struct {
+	lo    ledger.Ord
+	count uint64
+	sum   ledger.Amount
+}
+
+func appendBlockRow(b []byte, r *blockRow) []byte {
+	b, _ = r.lo.AppendBinary(append(b, rowVersion))
+	return appendAmount(binary.AppendUvarint(b, r.count), r.sum)
+}
+
+func decodeBlockRow(val []byte) (b blockRow, err error) {
+	r := &reader{b: val}
+	r.version()
+	if o := r.take(ledger.OrdLen); o != nil {
+		b.lo = ledger.OrdFrom(o)
+	}
+	b.count, b.sum = r.uvarint(), r.amount()
+	return b, r.end()
+}
+
+// encodeBuilt says that the blocks that end in the units of a span before next are there, and which postings end one. It
+// ends in a hash of its key and itself: nothing else in the store says what it must be.
+func encodeBuilt(key []byte, next uint64, layout []byte) []byte {
+	b := appendBytes(binary.BigEndian.AppendUint64([]byte{rowVersion}, next), layout)
+	return binary.BigEndian.AppendUint64(b, builtHash(key, b))
+}
+
+func builtHash(key, val []byte) uint64 { return xxhash.Sum64(append(bytes.Clone(key), val...)) }
+
+func decodeBuilt(key, val []byte) (next uint64, layout []byte, err error) {
+	r := &reader{b: val}
+	r.version()
+	next, layout = r.uint64(), r.bytes()
+	if sum := r.uint64(); r.err == nil && sum != builtHash(key, val[:len(val)-8]) {
+		r.fail("its hash differs")
+	}
+	return next, layout, r.end()
 }
 
 func encodeNote(n storage.Note) []byte {

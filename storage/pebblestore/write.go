@@ -49,7 +49,9 @@ func (d *DB) writer(ctx context.Context, n ledger.Network) (storage.Writer, erro
 		d.unclaim(net)
 		return nil, err
 	}
-	return &writer{Reader: d, d: d, n: d.network(net), net: net, name: n.Name}, nil
+	w := &writer{Reader: d, d: d, n: d.network(net), net: net, name: n.Name}
+	d.startCatchUp(w.n)
+	return w, nil
 }
 
 func (d *DB) network(net ledger.NetID) *network {
@@ -192,7 +194,11 @@ func (w *writer) commit(ctx context.Context, cones []*ledger.Cone) error {
 	if err := w.sweep(); err != nil {
 		return err
 	}
-	return w.guarded(next, func() error { return w.write(next, cones) })
+	if err := w.guarded(next, func() error { return w.write(next, cones) }); err != nil {
+		return err
+	}
+	w.addBlocks(cones)
+	return nil
 }
 
 // validate refuses what cannot be stored as it is. It does not prove: that was done.
@@ -295,18 +301,22 @@ func (w *writer) repair(ctx context.Context, c *ledger.Cone) error {
 	if err := w.same(c); err != nil {
 		return err
 	}
-	if u, err := (&view{netState: st, d: w.d, pr: w.d.db}).unit(c.Unit.Seq); err != nil {
+	u, err := (&view{netState: st, d: w.d, pr: w.d.db}).unit(c.Unit.Seq)
+	if err != nil {
 		return err
-	} else if u.records != uint64(len(c.Records)) {
+	}
+	if u.records != uint64(len(c.Records)) {
 		return fmt.Errorf("it is stored with %d records, not %d: %w", u.records, len(c.Records), storage.ErrConflict)
 	}
 	if err := w.d.room(ctx); err != nil {
 		return err
 	}
 	return w.guarded(st, func() error {
-		b := &batch{w: w}
+		b, touched := &batch{w: w, b: w.d.db.NewIndexedBatch()}, map[ledger.Key]bool{}
+		at := ledger.Ord{Seq: c.Unit.Seq, Pos: ledger.UnitPos}
+		b.dropPostings(u.posts, at, touched)
 		for i := range c.Records {
-			if err := b.replaced(&c.Records[i]); err != nil {
+			if err := b.replaced(&c.Records[i], touched); err != nil {
 				return err
 			}
 		}
@@ -315,12 +325,17 @@ func (w *writer) repair(ctx context.Context, c *ledger.Cone) error {
 		}
 		b.set(keySeq(tabManifest, w.net, c.Unit.Seq), encodeManifest(storage.Manifest(c)))
 		b.unit(c)
+		touch(touched, c.Posts)
+		if err := w.repairBlocks(b, c, touched); err != nil {
+			return err
+		}
 		return b.flush(pebble.Sync)
 	})
 }
 
-// replaced takes away the postings of the stored row of r: those that still hold are set again.
-func (b *batch) replaced(r *ledger.Record) error {
+// replaced takes away the postings of the stored row of r: those that still hold are set again. It adds the keys of both
+// to touched.
+func (b *batch) replaced(r *ledger.Record, touched map[ledger.Key]bool) error {
 	key := appendRecordKey(nil, b.w.net, r.Ord)
 	val, err := b.w.d.get(b.w.d.db, key)
 	if err != nil {
@@ -333,10 +348,22 @@ func (b *batch) replaced(r *ledger.Record) error {
 	if old.ID != r.ID {
 		return fmt.Errorf("record %s is stored with id %s, not %s: %w", r.Ord, old.ID, r.ID, storage.ErrConflict)
 	}
-	for i := range old.Posts {
-		b.delete(appendPostingKey(nil, b.w.net, old.Posts[i].Key, r.Ord))
-	}
+	b.dropPostings(old.Posts, r.Ord, touched)
+	touch(touched, r.Posts)
 	return nil
+}
+
+func (b *batch) dropPostings(posts []ledger.Posting, o ledger.Ord, touched map[ledger.Key]bool) {
+	touch(touched, posts)
+	for i := range posts {
+		b.delete(appendPostingKey(nil, b.w.net, posts[i].Key, o))
+	}
+}
+
+func touch(touched map[ledger.Key]bool, posts []ledger.Posting) {
+	for i := range posts {
+		touched[posts[i].Key] = true
+	}
 }
 
 // same compares a cone with the unit that is stored under its number.

@@ -45,6 +45,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Engine) {
 		{"Large", testLarge},
 		{"Refused", testRefused},
 		{"Repair", testRepair},
+		{"Tallies", testTallies},
 		{"Changed", testChanged},
 		{"Contexts", testContexts},
 		{"Closed", testClosed},
@@ -580,7 +581,7 @@ func testContexts(t *testing.T, e Engine) {
 	for i, err := range []error{
 		errNets, errCov, errUnit, errRec, errCount, errSum, errState, errTime,
 		firstError(r.s.Cones(ctx, net, 1, 5)), firstError(r.s.Notes(ctx, net)),
-		firstError(r.s.Lookup(ctx, net, ledger.Key{Kind: ledger.KeyTag}, storage.Scan{Prefix: true})),
+		firstError(r.s.Lookup(ctx, net, ledger.Key{Kind: ledger.KeyTag}, storage.Scan{Prefix: true})), firstError(r.s.Keys(ctx, net, ledger.Key{Kind: ledger.KeyTag}, "")),
 		r.w.Commit(ctx, r.next(1)), r.w.Note(ctx, storage.Note{Kind: storage.NoteClaim}), r.w.Open(ctx, storage.Span{Lo: 90}, nil),
 	} {
 		if !errors.Is(err, context.Canceled) {
