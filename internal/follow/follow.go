@@ -4,6 +4,7 @@ package follow
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -62,8 +63,9 @@ func Run(ctx context.Context, r storage.Reader, net ledger.NetID, f Follower) er
 	}
 }
 
-// CatchUp follows net once: all that coverage holds now and f has not taken, oldest first, then Sync. It returns
-// the first error.
+// CatchUp follows net once: all that coverage holds now and f has not taken, oldest first, then Sync. A unit that the
+// store cannot read is left out, so that one damaged record does not keep back all behind it; its error is returned
+// at the end, as the first of any other kind is at once.
 func CatchUp(ctx context.Context, r storage.Reader, net ledger.NetID, f Follower) error {
 	missing, err := Missing(ctx, r, net, f)
 	if err != nil {
@@ -72,20 +74,39 @@ func CatchUp(ctx context.Context, r storage.Reader, net ledger.NetID, f Follower
 	if missing.Len() == 0 {
 		return nil
 	}
+	var damage error
 	for _, part := range missing.Ranges() {
-		for c, err := range r.Cones(ctx, net, part.Lo, part.Hi) {
-			if err != nil {
-				return fmt.Errorf("%s: read units %d to %d: %w", f.Name(), part.Lo, part.Hi, err)
+		for next := part.Lo; next <= part.Hi; next++ {
+			if next, err = units(ctx, r, net, f, next, part.Hi); err == nil {
+				break
 			}
-			if err := f.Follow(ctx, c); err != nil {
-				return fmt.Errorf("%s: unit %d: %w", f.Name(), c.Unit.Seq, err)
+			if !errors.Is(err, storage.ErrCorrupt) {
+				return err
+			}
+			if damage == nil {
+				damage = err
 			}
 		}
 	}
 	if err := f.Sync(ctx); err != nil {
 		return fmt.Errorf("%s: sync: %w", f.Name(), err)
 	}
-	return nil
+	return damage
+}
+
+// units follows units lo to hi. With an error it returns the unit that could not be followed.
+func units(ctx context.Context, r storage.Reader, net ledger.NetID, f Follower, lo, hi uint64) (uint64, error) {
+	next := lo
+	for c, err := range r.Cones(ctx, net, lo, hi) {
+		if err != nil {
+			return next, fmt.Errorf("%s: read unit %d: %w", f.Name(), next, err)
+		}
+		if err := f.Follow(ctx, c); err != nil {
+			return next, fmt.Errorf("%s: unit %d: %w", f.Name(), next, err)
+		}
+		next++
+	}
+	return next, nil
 }
 
 // Missing returns the units of net that coverage holds and f has not taken.
