@@ -247,6 +247,31 @@ func TestSums(t *testing.T) {
 	_ = db.Close()
 }
 
+// A follower's folder is its own: SUMS does not name what lies in it, so it can be changed and deleted at any time.
+func TestSumsPassOverTheIndex(t *testing.T) {
+	dir := t.TempDir()
+	filled(t, dir, 3)
+	for _, folder := range []string{"index", "quarantine"} {
+		if err := errors.Join(os.Mkdir(filepath.Join(dir, folder), 0o755), os.WriteFile(filepath.Join(dir, folder, "file"), []byte("x"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db, err := pebblestore.Open(dir, pebblestore.Options{Codec: storagetest.Codecs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	sums, err := os.ReadFile(filepath.Join(dir, pebblestore.SumsName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(sums, []byte(" index/file\n")) || !bytes.Contains(sums, []byte(" quarantine/file\n")) {
+		t.Errorf("%s", sums)
+	}
+}
+
 // some returns a file of dir whose name matches.
 func some(t *testing.T, dir, pattern string) string {
 	t.Helper()

@@ -21,8 +21,12 @@ import (
 	"permanode/storage"
 )
 
+// followers is the folder below the directory that SUMS passes over: the index has sums of its own, can be deleted and
+// made again at any time, and hashing it at each stop would take as long as reading it.
+const followers = "index"
+
 // SumsName is the file that a clean stop leaves: the size and SHA-256 of every other file below the
-// directory and the last unit of every network, hashed itself. It is removed before the first write after
+// directory, the index apart, and the last unit of every network, hashed itself. It is removed before the first write after
 // an opening, so a directory that was killed has none.
 //
 //	permanode sums 1
@@ -279,7 +283,7 @@ func writeFile(fs vfs.FS, name string, raw []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// listFiles returns the names of all files below dir but SUMS, with slashes, sorted.
+// listFiles returns the names of all files below dir but SUMS and those of the index, with slashes, sorted.
 func (d *DB) listFiles(under string) (out []string, err error) {
 	fs := d.opts.FS
 	dir := d.dir
@@ -300,6 +304,7 @@ func (d *DB) listFiles(under string) (out []string, err error) {
 		switch {
 		case err != nil:
 			return nil, err
+		case st.IsDir() && rel == followers:
 		case st.IsDir():
 			more, err := d.listFiles(rel)
 			if err != nil {
