@@ -552,3 +552,9 @@ func FuzzPath(f *testing.F) {
 		}
 	})
 }
+
+func handler(a *query.Archive) http.Handler {
+	return query.Handler(query.Config{Archive: a, Version: "v0", Log: slog.New(slog.DiscardHandler)})
+}
+
+func httpGet(url string) *http.Request { return httptest.NewRequest(http.MethodGet, url, nil) }

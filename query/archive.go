@@ -23,9 +23,10 @@ var (
 
 // Archive joins what a store holds with what each era can say of it. It is safe for concurrent use.
 type Archive struct {
-	store storage.Reader
-	codec func(ledger.Era) (ledger.Codec, bool)
-	index Index // nil: there is none
+	store  storage.Reader
+	codec  func(ledger.Era) (ledger.Codec, bool)
+	index  Index // nil: there is none
+	bounds bounds
 
 	mu     sync.Mutex // guards trusts and totals, not what totals point to
 	trusts map[string]ledger.Trust
@@ -35,7 +36,7 @@ type Archive struct {
 // New returns an Archive over store. codec gives the rules of each era.
 func New(store storage.Reader, codec func(ledger.Era) (ledger.Codec, bool)) *Archive {
 	return &Archive{
-		store: store, codec: codec,
+		store: store, codec: codec, bounds: usualBounds,
 		trusts: map[string]ledger.Trust{}, totals: map[ledger.NetID]*total{},
 	}
 }

@@ -20,6 +20,26 @@ type binding struct {
 	a        *Archive
 	all      []Network // of the archive
 	selected []Network
+	known    map[reading][]ledger.Key
+}
+
+// reading is a text that a network may read as an identifier.
+type reading struct {
+	net  ledger.NetID
+	text string
+}
+
+// identifiers is Archive.identifiers, once for each text.
+func (b *binding) identifiers(ctx context.Context, n Network, text string) ([]ledger.Key, error) {
+	at := reading{n.ID, text}
+	if keys, ok := b.known[at]; ok {
+		return keys, nil
+	}
+	keys, err := b.a.identifiers(ctx, n, text)
+	if err == nil {
+		b.known[at] = keys
+	}
+	return keys, err
 }
 
 // keyFields are the kinds of keys that each field asks for; id: asks for all.
@@ -77,7 +97,7 @@ func (b *binding) checkIdent(ctx context.Context, n lang.Ident) error {
 	}
 	var other []ledger.Key
 	for _, net := range b.selected {
-		keys, err := b.a.identifiers(ctx, net, n.Text)
+		keys, err := b.identifiers(ctx, net, n.Text)
 		if err != nil {
 			return err
 		}
@@ -116,7 +136,7 @@ func (b *binding) readElsewhere(ctx context.Context, text string) (string, error
 		if slices.ContainsFunc(b.selected, func(s Network) bool { return s.Name == n.Name }) {
 			continue
 		}
-		keys, err := b.a.identifiers(ctx, n, text)
+		keys, err := b.identifiers(ctx, n, text)
 		if err != nil || len(keys) > 0 {
 			return n.Name, err
 		}
@@ -245,7 +265,7 @@ func (b *binding) box(ctx context.Context, word string) (lang.Node, []Taken, err
 func (b *binding) taken(ctx context.Context, word string) (names []string, err error) {
 	var can, is []ledger.Key
 	for _, n := range b.selected {
-		keys, err := b.a.identifiers(ctx, n, word)
+		keys, err := b.identifiers(ctx, n, word)
 		if err != nil {
 			return nil, err
 		}
@@ -273,7 +293,7 @@ func (b *binding) network(ctx context.Context, n Network, node lang.Node) (*boun
 		return nil, err
 	}
 	out := &bound{Network: n, have: cov.Set(), extent: e}
-	t := &terms{ctx: ctx, a: b.a, in: out}
+	t := &terms{ctx: ctx, b: b, in: out}
 	if out.node, err = lang.Bind(node, t); err != nil {
 		return nil, err
 	}
@@ -314,7 +334,7 @@ func rangesOf(s ranges.Set) []Range {
 // terms says what the terms of a query mean in one network.
 type terms struct {
 	ctx context.Context
-	a   *Archive
+	b   *binding
 	in  *bound
 }
 
@@ -328,7 +348,7 @@ func (t *terms) Term(n lang.Node) (lang.Node, error) {
 	case lang.Span:
 		return lang.Units{Set: ranges.Of(ranges.Range{Lo: n.From, Hi: n.To})}, nil
 	case lang.Time:
-		set, err := t.a.store.SeqAt(t.ctx, t.in.ID, n.FromMs, n.ToMs)
+		set, err := t.b.a.store.SeqAt(t.ctx, t.in.ID, n.FromMs, n.ToMs)
 		if err != nil {
 			return nil, fmt.Errorf("units of %s signed at that time: %w", t.in.Name, err)
 		}
@@ -347,7 +367,7 @@ func (t *terms) ident(n lang.Ident) (lang.Node, error) {
 		}
 		return lang.Keys{Of: []ledger.Key{{Kind: ledger.KeyTag, Val: string(raw)}}, Prefix: n.Prefix}, nil
 	}
-	keys, err := t.a.identifiers(t.ctx, t.in.Network, n.Text)
+	keys, err := t.b.identifiers(t.ctx, t.in.Network, n.Text)
 	if err != nil {
 		return nil, err
 	}
@@ -438,7 +458,7 @@ func (t *terms) reach(n lang.Time) (ranges.Set, error) {
 			continue
 		}
 		var err error
-		if sets[i], err = t.a.store.SeqAt(t.ctx, t.in.ID, ms[0], ms[1]); err != nil {
+		if sets[i], err = t.b.a.store.SeqAt(t.ctx, t.in.ID, ms[0], ms[1]); err != nil {
 			return sets[i], fmt.Errorf("units of %s signed at that time: %w", t.in.Name, err)
 		}
 	}

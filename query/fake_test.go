@@ -1,6 +1,7 @@
 package query_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -13,6 +14,7 @@ import (
 
 	"permanode/internal/ranges"
 	"permanode/ledger"
+	"permanode/ledger/jsonleaf"
 	"permanode/storage"
 )
 
@@ -25,8 +27,33 @@ func (toy) Links(ledger.Key, *ledger.Record) (later, earlier []ledger.Key) { ret
 
 func (toy) FormatID(id ledger.ID) string { return "0x" + id.String() }
 
-func (toy) KindName(k uint8) string   { return [...]string{"none", "data"}[k] }
+func (toy) KindName(k uint8) string {
+	if k > 1 {
+		return ""
+	}
+	return [...]string{"none", "data"}[k]
+}
 func (toy) Head(u ledger.Unit) []byte { return u.Header }
+
+// Misread knows that addresses of another network begin with addr2, and that hex of about the right length is cut.
+func (toy) Misread(text string, _ ledger.Trust) error {
+	digits := strings.TrimPrefix(text, "0x")
+	switch {
+	case strings.HasPrefix(text, "addr2"):
+		return errors.New("addr2 is the prefix of another network")
+	case len(digits) > 39 && len(digits) != 64 && strings.Trim(digits, "0123456789abcdef") == "":
+		return fmt.Errorf("an id has 64 hex digits, not %d", len(digits))
+	}
+	return nil
+}
+
+func (toy) FormatOwner(owner string, _ ledger.Trust) string { return owner }
+func (toy) FormatAsset(asset string) string                 { return asset }
+
+// Beside says that no ledger is held.
+func (toy) Beside(context.Context, ledger.Trust, string, uint64, int64, []ledger.Key, func(context.Context, [][]byte) ([][]byte, error)) ([]ledger.Holding, error) {
+	return nil, ledger.ErrNoLedger
+}
 
 func (toy) ParseTrust(raw []byte) (ledger.Trust, error) {
 	if string(raw) == "damaged" {
@@ -47,7 +74,7 @@ func (toy) Facts(r *ledger.Record, _ ledger.Trust) (f ledger.Facts, err error) {
 		f.Addresses = []string{parts[1]}
 	}
 	f.Texts = []string{parts[2]}
-	f.Leaves = []ledger.Leaf{{Path: "n", Value: "1e400"}}
+	f.Leaves = append(jsonleaf.Read([]byte(parts[2])), ledger.Leaf{Path: "n", Value: "1e400"})
 	f.Tokens = []ledger.Token{{ID: "0x01", Amount: ledger.Coins(1 << 63).Add(ledger.Coins(1 << 63))}}
 	f.Payloads = []ledger.Span{{Off: len(parts[0]) + len(parts[1]) + 2, Len: len(parts[2])}}
 	return f, nil
@@ -114,12 +141,33 @@ func toyCone(net ledger.NetID, seq uint64) *ledger.Cone {
 		if pos == 1 {
 			raw = fmt.Appendf(nil, "-||plain %d", seq)
 		}
-		c.Records = append(c.Records, ledger.Record{
-			Ord: ledger.Ord{Seq: seq, Pos: pos}, ID: hashID(raw), Kind: uint8(pos % 2), State: ledger.State(pos%3 + 1),
-			Reason: uint16(pos), Basis: ledger.ByRoot, Parts: []ledger.Part{{Kind: ledger.PartObject, Raw: raw}},
-		})
+		r := toyRecord(seq, pos, raw)
+		if pos == 3 { // found by two readings
+			r.Posts = append(r.Posts, ledger.Posting{Key: ledger.Key{Kind: ledger.KeyTransaction, Val: r.ID.Key()}, Role: ledger.RoleMention})
+		}
+		c.Records = append(c.Records, r)
 	}
 	return c
+}
+
+// toyRecord makes a record of raw with the postings that its bytes give.
+func toyRecord(seq uint64, pos uint32, raw []byte) ledger.Record {
+	r := ledger.Record{
+		Ord: ledger.Ord{Seq: seq, Pos: pos}, ID: hashID(raw), Kind: uint8(pos % 2), State: ledger.State(pos%3 + 1),
+		Reason: uint16(pos), Basis: ledger.ByRoot, Parts: []ledger.Part{{Kind: ledger.PartObject, Raw: raw}},
+	}
+	f, _ := toy{}.Facts(&r, ledger.Trust{})
+	post := func(kind ledger.KeyKind, val string) {
+		r.Posts = append(r.Posts, ledger.Posting{Key: ledger.Key{Kind: kind, Val: val}, Role: ledger.RoleMention | ledger.RoleReceive, Value: ledger.Coins(seq)})
+	}
+	post(ledger.KeyRecord, r.ID.Key())
+	for _, tag := range f.Tags {
+		post(ledger.KeyTag, string(tag))
+	}
+	for _, a := range f.Addresses {
+		post(ledger.KeyAddress, a)
+	}
+	return r
 }
 
 func hashID(raw []byte) ledger.ID {
@@ -172,33 +220,94 @@ func (m *memory) Cones(ctx context.Context, net ledger.NetID, lo, hi uint64) ite
 
 func (m *memory) Lookup(_ context.Context, net ledger.NetID, key ledger.Key, scan storage.Scan) iter.Seq2[storage.Found, error] {
 	return func(yield func(storage.Found, error) bool) {
-		for _, f := range m.postings(net, key) {
-			if !f.Ord.Less(scan.Lo) && !yield(f, nil) {
+		for _, f := range m.postings(net, key, scan) {
+			if !yield(f, nil) {
 				return
 			}
 		}
 	}
 }
 
-func (m *memory) Count(_ context.Context, net ledger.NetID, key ledger.Key, _, _ uint64) (uint64, error) {
-	return uint64(len(m.postings(net, key))), nil
+func (m *memory) Count(_ context.Context, net ledger.NetID, key ledger.Key, lo, hi uint64) (uint64, error) {
+	return uint64(len(m.postings(net, key, between(lo, hi)))), nil
 }
 
-func (m *memory) postings(net ledger.NetID, key ledger.Key) (all []storage.Found) {
-	for seq, c := range m.cones[net] {
-		if key.Kind == ledger.KeyUnit && c.Unit.ID.Key() == key.Val {
-			all = append(all, storage.Found{Key: key, Ord: ledger.Ord{Seq: seq, Pos: ledger.UnitPos}, Role: ledger.RoleMention})
-		}
-		for _, r := range c.Records {
-			f, _ := toy{}.Facts(&r, ledger.Trust{})
-			if key.Kind == ledger.KeyTransaction && r.ID.Key() == key.Val && r.Ord.Pos == 3 { // found by two readings
-				all = append(all, storage.Found{Key: key, Ord: r.Ord, Role: ledger.RoleMention})
+func (m *memory) Sum(_ context.Context, net ledger.NetID, key ledger.Key, lo, hi uint64) (sum ledger.Amount, err error) {
+	for _, f := range m.postings(net, key, between(lo, hi)) {
+		sum = sum.Add(f.Value)
+	}
+	return sum, nil
+}
+
+func between(lo, hi uint64) storage.Scan {
+	return storage.Scan{Lo: ledger.Ord{Seq: lo}, Hi: ledger.Ord{Seq: hi, Pos: ledger.UnitPos}}
+}
+
+func (m *memory) Keys(_ context.Context, net ledger.NetID, prefix ledger.Key, after string) iter.Seq2[ledger.Key, error] {
+	return func(yield func(ledger.Key, error) bool) {
+		var last *ledger.Key
+		for _, f := range m.postings(net, prefix, storage.Scan{Prefix: true}) {
+			if last != nil && *last == f.Key || after != "" && f.Key.Val <= after {
+				continue
 			}
-			if key.Kind == ledger.KeyRecord && r.ID.Key() == key.Val || key.Kind == ledger.KeyAddress && slices.Contains(f.Addresses, key.Val) {
-				all = append(all, storage.Found{Key: key, Ord: r.Ord, Role: ledger.RoleMention | ledger.RoleReceive})
+			last = &f.Key
+			if !yield(f.Key, nil) {
+				return
 			}
 		}
 	}
-	slices.SortFunc(all, func(a, b storage.Found) int { return a.Ord.Compare(b.Ord) })
+}
+
+func (m *memory) SeqAt(_ context.Context, net ledger.NetID, fromMs, toMs int64) (set ranges.Set, err error) {
+	for seq := range m.cover[net].Set().All() {
+		if at := m.cones[net][seq].Unit.TimeMs; fromMs <= at && at < toMs {
+			set.Add(seq, seq)
+		}
+	}
+	return set, nil
+}
+
+// State holds nothing.
+func (m *memory) State(_ context.Context, _ ledger.NetID, keys [][]byte) ([][]byte, error) {
+	return make([][]byte, len(keys)), nil
+}
+
+func (m *memory) Notes(context.Context, ledger.NetID) iter.Seq2[storage.Note, error] {
+	return func(func(storage.Note, error) bool) {}
+}
+
+// postings looks at every record that is in coverage.
+func (m *memory) postings(net ledger.NetID, key ledger.Key, scan storage.Scan) (all []storage.Found) {
+	add := func(p ledger.Posting, ord ledger.Ord) {
+		same := p.Key == key || scan.Prefix && p.Key.Kind == key.Kind && strings.HasPrefix(p.Key.Val, key.Val)
+		if same && !ord.Less(scan.Lo) && (scan.Hi == ledger.Ord{} || !scan.Hi.Less(ord)) {
+			all = append(all, storage.Found{Key: p.Key, Ord: ord, Role: p.Role, Value: p.Value})
+		}
+	}
+	for seq := range m.cover[net].Set().All() {
+		c, own := m.cones[net][seq], ledger.Ord{Seq: seq, Pos: ledger.UnitPos}
+		add(ledger.Posting{Key: ledger.Key{Kind: ledger.KeyUnit, Val: c.Unit.ID.Key()}, Role: ledger.RoleMention}, own)
+		for _, p := range c.Posts {
+			add(p, own)
+		}
+		for _, r := range c.Records {
+			for _, p := range r.Posts {
+				add(p, r.Ord)
+			}
+		}
+	}
+	compare := func(a, b storage.Found) int {
+		return cmp.Or(strings.Compare(a.Key.Val, b.Key.Val), a.Ord.Compare(b.Ord))
+	}
+	slices.SortFunc(all, compare)
+	if scan.After != nil {
+		at := storage.Found{Key: ledger.Key{Val: scan.After.Val}, Ord: scan.After.Ord}
+		all = slices.DeleteFunc(all, func(f storage.Found) bool {
+			return !scan.Reverse && compare(f, at) <= 0 || scan.Reverse && compare(f, at) >= 0
+		})
+	}
+	if scan.Reverse {
+		slices.Reverse(all)
+	}
 	return all
 }

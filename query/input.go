@@ -157,6 +157,9 @@ func (rt *route) take(segments []string) (map[string]string, bool) {
 	return vars, true
 }
 
+// emptyParam is the parameter that may be empty: the query that asks for everything.
+const emptyParam = "q"
+
 // queryParams decodes the query. Unknown and repeated names are errors: a misspelt one must not be ignored.
 func queryParams(raw string, known []string) (map[string]string, *Problem) {
 	values, err := url.ParseQuery(raw)
@@ -174,7 +177,7 @@ func queryParams(raw string, known []string) (map[string]string, *Problem) {
 			return nil, problem("bad-parameter", "parameter %s is unknown here; known: %s", quote(name), allowed)
 		case len(given) > 1:
 			return nil, problem("bad-parameter", "parameter %s is given %d times: give it once", name, len(given))
-		case given[0] == "":
+		case given[0] == "" && name != emptyParam:
 			return nil, problem("bad-parameter", "parameter %s is empty: give a value or leave it out", name)
 		}
 		out[name] = given[0]

@@ -12,13 +12,14 @@ import (
 	"permanode/ledger"
 )
 
-// The bounds of what the planner answers from the store by looking at each candidate.
-const (
-	fewCandidates  = 256    // as fast as the index
-	mostCandidates = 20_000 // about a second: only while the index cannot tell
-	fewTags        = 64     // distinct tags that a prefix is taken apart into
-	mostTags       = 1024   // while the index cannot tell
-)
+// bounds say how much the planner answers from the store by looking at each candidate, while the index is current
+// ("few": as fast as the index) and while it cannot tell ("most": about a second). No result depends on them.
+type bounds struct {
+	fewCandidates, mostCandidates uint64
+	fewTags, mostTags             int // distinct tags that a prefix is taken apart into
+}
+
+var usualBounds = bounds{fewCandidates: 256, mostCandidates: 20_000, fewTags: 64, mostTags: 1024}
 
 // ask is what is wanted of one network.
 type ask struct {
@@ -113,14 +114,18 @@ func (a *Archive) plan(ctx context.Context, n *bound) (plan, error) {
 		return plan{how: planNone}, nil
 	}
 	current := a.index != nil && lang.Intersect(n.have, n.scope).Minus(a.index.Status(n.ID).Done).Len() == 0
-	tags, candidates := mostTags, uint64(mostCandidates)
+	tags, candidates := a.bounds.mostTags, a.bounds.mostCandidates
 	if current {
-		tags, candidates = fewTags, fewCandidates
+		tags, candidates = a.bounds.fewTags, a.bounds.fewCandidates
 	}
 	p := plan{how: planIndex, units: n.have, node: n.node}
 	opened, err := a.openPrefixes(ctx, n, tags)
 	if err != nil {
 		return p, err
+	}
+	if _, none := opened.(lang.None); none {
+		p.how = planNone
+		return p, nil
 	}
 	if keys, units, ok := justKeys(opened); ok {
 		p.how, p.keys = planKeys, keys
@@ -134,7 +139,7 @@ func (a *Archive) plan(ctx context.Context, n *bound) (plan, error) {
 		if err != nil {
 			return p, err
 		}
-		if current && counts.several && counts.sum > mostCandidates && !slices.ContainsFunc(keys, func(k ledger.Key) bool { return !indexedKey(k) }) {
+		if current && counts.several && counts.sum > a.bounds.mostCandidates && !slices.ContainsFunc(keys, func(k ledger.Key) bool { return !indexedKey(k) }) {
 			p.how = planIndex // to count them without repetition it knows a quicker way
 		}
 		return p, nil
@@ -303,7 +308,7 @@ func (a *Archive) byKeys(ctx context.Context, n *bound, p plan, q ask) (answer, 
 
 // facetsOf counts the facets of what byKeys finds: from the records where they are few, else from the index.
 func (a *Archive) facetsOf(ctx context.Context, n *bound, p plan, postings uint64, q ask) (map[string]index.FacetCounts, error) {
-	if postings > mostCandidates && a.index != nil && !slices.ContainsFunc(p.keys, func(k ledger.Key) bool { return !indexedKey(k) }) {
+	if postings > a.bounds.mostCandidates && a.index != nil && !slices.ContainsFunc(p.keys, func(k ledger.Key) bool { return !indexedKey(k) }) {
 		got, err := a.searchHeld(ctx, n, index.Request{Net: n.ID, Query: n.node, Facets: q.facets, FacetTop: facetTop})
 		if n.have.Minus(got.Searched).Len() > 0 {
 			inexact(got.Facets)
@@ -513,7 +518,7 @@ func (a *Archive) withoutStored(ctx context.Context, n *bound) (rest lang.Node, 
 	if err != nil {
 		return rest, nil, err
 	}
-	if counts.sum > mostCandidates {
+	if counts.sum > a.bounds.mostCandidates {
 		return rest, nil, &BroadError{counts.sum}
 	}
 	for ord, err := range a.union(ctx, n, stored, n.have, ask{}) {

@@ -172,7 +172,7 @@ func (a *Archive) prepare(ctx context.Context, req SearchRequest) (*search, erro
 	if req.Order == OldestFirst {
 		slices.Reverse(selected)
 	}
-	b := &binding{a: a, all: all, selected: selected}
+	b := &binding{a: a, all: all, selected: selected, known: map[reading][]ledger.Key{}}
 	if s.node, s.taken, err = b.read(ctx, req.Query); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,658 @@
+package query_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"permanode/index"
+	"permanode/internal/follow"
+	"permanode/ledger"
+	"permanode/query"
+	"permanode/storage"
+)
+
+// library is an archive of toy records, written out in the tests, with an index.
+type library struct {
+	*memory
+	t     *testing.T
+	index *index.Index
+}
+
+func newLibrary(t *testing.T) *library {
+	l := &library{memory: newMemory(), t: t}
+	var err error
+	if l.index, err = index.Open(t.TempDir(), index.Options{Store: l.memory, Codec: codecs, ShardDocs: 40}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.index.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+// Changed never tells.
+func (m *memory) Changed(ledger.NetID) <-chan struct{} { return nil }
+
+// network makes a network without units.
+func (l *library) network(name, follows string) ledger.NetID {
+	l.add(name, nil, nil)
+	id := ledger.NetID(len(l.nets))
+	l.nets[id-1].Follows = follows
+	return id
+}
+
+// unit commits a unit of records, each "tag|address|text", signed at ms.
+func (l *library) unit(id ledger.NetID, seq uint64, ms int64, raws ...string) {
+	header := fmt.Appendf(nil, "unit %d of %d", seq, id)
+	c := &ledger.Cone{Net: id, Unit: ledger.Unit{Seq: seq, ID: hashID(header), Header: header, TimeMs: ms}}
+	for i, raw := range raws {
+		c.Records = append(c.Records, toyRecord(seq, uint32(i), []byte(raw)))
+	}
+	l.commit(id, c)
+}
+
+func (l *library) commit(id ledger.NetID, c *ledger.Cone) {
+	l.cones[id][c.Unit.Seq] = c
+	cov := l.cover[id]
+	if n := len(cov.Spans); n > 0 && cov.Spans[n-1].Hi+1 == c.Unit.Seq {
+		spans := slices.Clone(cov.Spans)
+		spans[n-1].Hi = c.Unit.Seq
+		cov.Spans = spans
+	} else {
+		cov.Spans = append(slices.Clone(cov.Spans), storage.Span{Lo: c.Unit.Seq, Hi: c.Unit.Seq})
+	}
+	l.cover[id] = cov
+}
+
+// catchUp brings the index up to date.
+func (l *library) catchUp() {
+	l.t.Helper()
+	for _, n := range l.nets {
+		f, err := l.index.Follower(n)
+		if err == nil {
+			err = follow.CatchUp(context.Background(), l.memory, n.ID, f)
+		}
+		if err != nil {
+			l.t.Fatal(err)
+		}
+	}
+}
+
+// indexed answers with the index, plain without.
+func (l *library) indexed() *query.Archive {
+	a := query.New(l.memory, codecs)
+	a.UseIndex(l.index)
+	return a
+}
+
+func (l *library) plain() *query.Archive { return query.New(l.memory, codecs) }
+
+// search walks all pages and returns the hits as "network seq/pos", and the last page.
+func search(t testing.TB, a *query.Archive, text string, order query.Order, limit int) ([]string, query.SearchResult, error) {
+	t.Helper()
+	networks, err := a.Networks(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var hits []string
+	req := query.SearchRequest{Networks: networks, Query: text, Order: order, Limit: limit}
+	for {
+		got, err := a.Search(context.Background(), req)
+		if err != nil {
+			return nil, got, err
+		}
+		for _, h := range got.Hits {
+			hits = append(hits, fmt.Sprintf("%s %d/%d", h.Network.Name, h.Ord.Seq, h.Ord.Pos))
+		}
+		if got.Next == "" {
+			return hits, got, nil
+		}
+		if len(got.Hits) != limit {
+			t.Errorf("%s: a page of %d, not %d, with a cursor", text, len(got.Hits), limit)
+		}
+		req.Cursor = got.Next
+	}
+}
+
+// finds checks the hits of a query, newest first, and that their total is exact.
+func finds(t testing.TB, a *query.Archive, text string, want ...string) {
+	t.Helper()
+	hits, got, err := search(t, a, text, query.NewestFirst, 100)
+	if err != nil || !slices.Equal(hits, want) || got.Total.Value != uint64(len(want)) || got.Total.Relation != "exact" || !got.Complete {
+		t.Errorf("%s finds %q (total %+v), %v; want %q", text, hits, got.Total, err, want)
+	}
+}
+
+// refuses checks that a query is an error with some words and a hint.
+func refuses(t testing.TB, a *query.Archive, text string, words ...string) {
+	t.Helper()
+	_, _, err := search(t, a, text, query.NewestFirst, 10)
+	var hint interface{ Hint() string }
+	if !errors.As(err, &hint) || hint.Hint() == "" {
+		t.Errorf("%s: %v; want an error with a hint", text, err)
+		return
+	}
+	for _, w := range words {
+		if !strings.Contains(err.Error()+"; "+hint.Hint(), w) {
+			t.Errorf("%s: %v (%s); want %q", text, err, hint.Hint(), w)
+		}
+	}
+}
+
+const day = 86_400_000
+
+// several criteria mean "and", and a hit of two of them is one (FR-01).
+func TestSeveralCriteria(t *testing.T) {
+	l := newLibrary(t)
+	id := l.network("n", "")
+	l.unit(id, 1, day, "T1|addr1A|x", "T2|addr1A|y", "T1|addr1B|z")
+	l.catchUp()
+	for name, a := range map[string]*query.Archive{"index": l.indexed(), "postings": l.plain()} {
+		t.Run(name, func(t *testing.T) {
+			finds(t, a, "addr:addr1A tag:T1", "n 1/0")
+			finds(t, a, "addr:addr1A OR tag:T1", "n 1/2", "n 1/1", "n 1/0")
+			finds(t, a, "addr:addr1A addr:addr1A", "n 1/1", "n 1/0")
+			finds(t, a, "addr:addr1A NOT tag:T1", "n 1/1")
+			hits, got, err := search(t, a, "addr:addr1A OR tag:T1", query.OldestFirst, 1)
+			if err != nil || !slices.Equal(hits, []string{"n 1/0", "n 1/1", "n 1/2"}) || got.Total.Value != 3 {
+				t.Errorf("by one: %q of %+v, %v", hits, got.Total, err)
+			}
+		})
+	}
+}
+
+// An answer over less than all says so, and why (FR-15).
+func TestIncomplete(t *testing.T) {
+	l := newLibrary(t)
+	id := l.network("n", "")
+	for seq := uint64(11); seq <= 25; seq++ {
+		l.unit(id, seq, int64(seq)*day, "T|addr1A|word")
+	}
+	l.catchUp()
+	for seq := uint64(26); seq <= 30; seq++ {
+		l.unit(id, seq, int64(seq)*day, "T|addr1A|word")
+	}
+	a := l.indexed()
+	check := func(text string, value uint64, complete bool, why string) {
+		t.Helper()
+		hits, got, err := search(t, a, text, query.NewestFirst, 7)
+		relation := map[bool]string{true: "exact", false: "lower_bound"}[complete]
+		if err != nil || uint64(len(hits)) != value || got.Total.Value != value || got.Complete != complete || got.Total.Relation != relation ||
+			got.Searched[0].Complete != complete || !strings.Contains(got.Total.Why, why) || complete != (got.Missing() == nil) {
+			t.Errorf("%s: %d hits, total %+v, complete %v, %+v, %v", text, len(hits), got.Total, got.Complete, got.Searched, err)
+		}
+	}
+	check("addr:addr1A", 20, true, "")
+	check("word NOT kind:data", 15, false, "units 26-30 are not in the index yet")
+	check("word NOT kind:data unit:..20", 10, true, "")
+	check("word NOT kind:data before:1970-01-22", 10, true, "")
+	l.catchUp()
+	check("word NOT kind:data", 20, true, "")
+	cov := l.cover[id]
+	cov.Gaps = []storage.Gap{{From: 1, To: 10, Reason: "every source has pruned it"}}
+	l.cover[id] = cov
+	check("word NOT kind:data", 20, false, "units 1-10 are missing (every source has pruned it)")
+	check("addr:addr1A", 20, false, "units 1-10 are missing")
+	check("addr:addr1A unit:11..", 20, true, "")
+	check("addr:addr1A after:1970-01-13", 19, true, "")
+	check("addr:addr1A after:1970-01-10 before:1970-01-13", 1, false, "units 1-10 are missing") // a missing one may be of the 10th
+	if err := a.ExportQuery(context.Background(), must(a.Networks(context.Background())), "word", &strings.Builder{}, func(uint64, uint64) {}); !errors.Is(err, storage.ErrIncomplete) {
+		t.Errorf("an export over a gap ends with %v", err)
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// Scripts without spaces (FR-16).
+func TestScripts(t *testing.T) {
+	l := newLibrary(t)
+	id := l.network("n", "")
+	l.unit(id, 1, day, "-||機器推論洗成權威事實", "-||權利的事情很有威力", "-||こんにちは、世界")
+	l.catchUp()
+	a := l.indexed()
+	for text, want := range map[string][]string{
+		"權威事實": {"n 1/0"}, `"權威事實"`: {"n 1/0"}, "權威": {"n 1/0"}, "ちは": {"n 1/2"}, "世界": {"n 1/2"}, "事權": nil, "權": {"n 1/1", "n 1/0"},
+	} {
+		finds(t, a, text, want...)
+	}
+}
+
+// Prefixes and phrases follow the rules of words; tags are exact bytes (FR-17).
+func TestWordsAndTags(t *testing.T) {
+	l := newLibrary(t)
+	id := l.network("n", "")
+	l.unit(id, 1, day, "Sensor-Node||x", "-||Sensor-Node ALPHA")
+	l.catchUp()
+	a := l.indexed()
+	for _, text := range []string{"sensor NOT tag:Sensor-Node", "text:SENSOR", "text:Sens*", "sens*", "text:Sensor-Node", "Sensor-No*", `"sensor node"`, "alpha", `text:"NODE alpha"`} {
+		finds(t, a, text, "n 1/1")
+	}
+	finds(t, a, "Sensor-Node", "n 1/1", "n 1/0") // the search box: a tag or words
+	for text, want := range map[string][]string{
+		"tag:Sensor-Node": {"n 1/0"}, "tag:Sensor*": {"n 1/0"}, "tag:sensor*": nil, "tag:Sensor": nil, "tag:0x53656e736f722d4e6f6465": {"n 1/0"},
+		"0x53656e736f722d4e6f6465": {"n 1/0"}, "tag:0x5365*": {"n 1/0"}, `tag:"Sensor-Node"`: {"n 1/0"}, "tag:*": {"n 1/0"},
+	} {
+		finds(t, a, text, want...)
+		finds(t, l.plain(), text, want...)
+	}
+	refuses(t, a, "*node", "no index answers a *")
+	refuses(t, a, "...  ---", "holds no word")
+	refuses(t, a, "tags:x", "did you mean tag:")
+}
+
+// A day is a day in UTC, and before and after share no record (FR-18).
+func TestDays(t *testing.T) {
+	l := newLibrary(t)
+	id := l.network("n", "")
+	for i, s := range []int64{1610668799, 1610668800, 1610755199, 1610755200} {
+		l.unit(id, uint64(i+1), s*1000, "-||x")
+	}
+	l.catchUp()
+	a := l.indexed()
+	finds(t, a, "after:2021-01-15 before:2021-01-16", "n 3/0", "n 2/0")
+	finds(t, a, "before:2021-01-15", "n 1/0")
+	finds(t, a, "after:2021-01-15", "n 4/0", "n 3/0", "n 2/0")
+	finds(t, a, "before:2022", "n 4/0", "n 3/0", "n 2/0", "n 1/0")
+	finds(t, a, "after:2022")
+	finds(t, a, "after:2021-01-15T01:00:00+01:00 before:2021-01-15T00:00:00.001Z", "n 2/0")
+}
+
+// Numbers keep their digits (FR-19).
+func TestBigNumbers(t *testing.T) {
+	l := newLibrary(t)
+	id := l.network("n", "")
+	l.unit(id, 1, day, `-||{"data":{"id":1322146843034914816,"x":1e400}}`, `-||{"amount":1,"amount":2,"Amount":3}`)
+	l.catchUp()
+	a := l.indexed()
+	finds(t, a, "data.id=1322146843034914816", "n 1/0")
+	finds(t, a, "data.id=1322146843034914817")
+	finds(t, a, "data.id=13221468430349*", "n 1/0")
+	finds(t, a, "data.x=1e400", "n 1/0")
+	finds(t, a, "amount=1 amount=2", "n 1/1")
+	finds(t, a, "Amount=*", "n 1/1")
+	finds(t, a, "amount=3")
+}
+
+// What resembles an identifier and is none is an error, never an empty answer (FR-03, FR-20).
+func TestMisread(t *testing.T) {
+	l := newLibrary(t)
+	id := l.network("n", "")
+	l.unit(id, 1, day, "-|addr1A|x")
+	l.catchUp()
+	a := l.indexed()
+	hash := l.cones[id][1].Records[0].ID.String()
+	for _, text := range []string{hash, strings.ToUpper(hash), "0x" + hash, "id:" + hash, "id:0x" + hash} {
+		finds(t, a, text, "n 1/0")
+	}
+	refuses(t, a, hash[:63], "64 hex digits, not 63")
+	refuses(t, a, hash+"0", "64 hex digits, not 65")
+	refuses(t, a, "id:"+hash[:63]+"g", "is no identifier of n")
+	refuses(t, a, "0x"+hash[:40], "not 40")
+	refuses(t, a, "addr2A", "prefix of another network")
+	refuses(t, a, "addr:addr2A", "prefix of another network")
+	refuses(t, a, "addr:"+hash, "is no address of n, but may name another thing there (record", "id:")
+	refuses(t, a, "kind:nonsense", "there is no kind", "data, none, unit")
+	refuses(t, a, "state:lost", "applied, conflicting")
+	refuses(t, a, "network:m", "there are n")
+	finds(t, a, "addr:addr1Z") // a valid address that nobody used
+}
+
+// Zero bytes are bytes (FR-21).
+func TestZeroBytes(t *testing.T) {
+	l := newLibrary(t)
+	id := l.network("n", "")
+	l.unit(id, 1, day, "\x00||x", "\x00\x00||x", "a\x00b||x", "||x", "-||a\x00b end")
+	l.catchUp()
+	for _, a := range []*query.Archive{l.indexed(), l.plain()} {
+		finds(t, a, "tag:0x00", "n 1/0")
+		finds(t, a, "tag:0x0000", "n 1/1")
+		finds(t, a, "tag:0x610062", "n 1/2")
+		finds(t, a, `tag:""`, "n 1/3")
+		finds(t, a, "tag:0x00*", "n 1/1", "n 1/0")
+		finds(t, a, "tag:*", "n 1/3", "n 1/2", "n 1/1", "n 1/0")
+	}
+	finds(t, l.indexed(), "end", "n 1/4")
+	h := handler(l.indexed())
+	for path, want := range map[string]int{"0x00": 1, "0x0000": 1, "%00": 1, "%00%00": 1, "a%00b": 1, "0x": 1, "%2f": 0, "%ff": 0} {
+		got := get(t, h, "/v1/tags/"+path)
+		var v struct {
+			Items []query.Item
+			Query string
+		}
+		if err := json.Unmarshal(got.body, &v); err != nil || got.status != 200 || len(v.Items) != want || strings.ContainsRune(string(got.body), 0) {
+			t.Errorf("%s: %d %s", path, got.status, got.body)
+		}
+		if searched := get(t, h, "/v1/search?q="+v.Query); string(searched.body) != string(got.body) {
+			t.Errorf("%s: the tag's list\n%s is not that of its query\n%s", path, got.body, searched.body)
+		}
+	}
+}
+
+// No row twice, none lost, no empty last page (FR-22).
+func TestPaging(t *testing.T) {
+	l := newLibrary(t)
+	id := l.network("n", "")
+	var raws []string
+	for range 13 {
+		raws = append(raws, fmt.Sprintf("T%d|addr1A|word", len(raws)%10))
+	}
+	l.unit(id, 1, day, raws...)
+	l.catchUp()
+	sizes := func(a *query.Archive, text string, order query.Order, limit func() int, between func()) (sizes []int, hits []string) {
+		t.Helper()
+		req := query.SearchRequest{Networks: must(a.Networks(t.Context())), Query: text, Order: order}
+		for {
+			req.Limit = limit()
+			got, err := a.Search(t.Context(), req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sizes = append(sizes, len(got.Hits))
+			for _, h := range got.Hits {
+				hits = append(hits, fmt.Sprint(h.Ord.Seq, "/", h.Ord.Pos))
+			}
+			if req.Cursor = got.Next; got.Next == "" {
+				return sizes, hits
+			}
+			between()
+		}
+	}
+	five, nothing := func() int { return 5 }, func() {}
+	for name, a := range map[string]*query.Archive{"postings": l.plain(), "index": l.indexed()} {
+		t.Run(name, func(t *testing.T) {
+			for _, text := range []string{"addr:addr1A", "word NOT kind:unit", "addr:addr1A NOT unit:2"} {
+				if name == "postings" && strings.Contains(text, "word") {
+					continue // without an index nobody answers it
+				}
+				pages, newest := sizes(a, text, query.NewestFirst, five, nothing)
+				again, oldest := sizes(a, text, query.OldestFirst, five, nothing)
+				if !slices.Equal(pages, []int{5, 5, 3}) || !slices.Equal(again, pages) {
+					t.Errorf("%s: pages of %v and %v", text, pages, again)
+				}
+				if slices.Reverse(oldest); !slices.Equal(newest, oldest) {
+					t.Errorf("%s: forward %v, backward %v", text, oldest, newest)
+				}
+				n := 0
+				_, odd := sizes(a, text, query.NewestFirst, func() int { n++; return n }, nothing)
+				if !slices.Equal(odd, newest) {
+					t.Errorf("%s by 1, 2, 3, …: %v", text, odd)
+				}
+			}
+			if pages, _ := sizes(a, "addr:addr1A NOT (tag:T0 OR tag:T1 OR tag:T2)", query.NewestFirst, func() int { return 7 }, nothing); !slices.Equal(pages, []int{7}) {
+				t.Errorf("7 rows by 7 are pages of %v", pages)
+			}
+		})
+	}
+	// a walk while units arrive: newest first they lie behind it, oldest first before it
+	a := l.indexed()
+	_, newest := sizes(a, "addr:addr1A NOT tag:X", query.NewestFirst, five, func() {
+		l.unit(id, l.cover[id].Spans[0].Hi+1, day, "T|addr1A|word")
+		l.catchUp()
+	})
+	had := len(newest)
+	_, oldest := sizes(a, "word NOT tag:X", query.OldestFirst, five, func() {
+		if l.cover[id].Spans[0].Hi < 9 {
+			l.unit(id, l.cover[id].Spans[0].Hi+1, day, "T|addr1A|word")
+			l.catchUp()
+		}
+	})
+	slices.Sort(oldest)
+	if had != 13 || len(oldest) != 13+int(l.cover[id].Spans[0].Hi)-1 || len(slices.Compact(oldest)) != len(oldest) {
+		t.Errorf("%d newest first, %d oldest first", had, len(oldest))
+	}
+}
+
+// Networks go by lineage, the newest era first (DESIGN 5).
+func TestOrderAcrossNetworks(t *testing.T) {
+	l := newLibrary(t)
+	for _, n := range [][2]string{{"c-first", ""}, {"a-last", "b-next"}, {"b-next", "c-first"}, {"b-other", ""}, {"z", "not-here"}} {
+		id := l.network(n[0], n[1])
+		l.unit(id, 1, day, "T||x", "T||y")
+		l.unit(id, 2, 2*day, "T||z")
+	}
+	l.catchUp()
+	var want []string
+	for _, n := range []string{"b-other", "a-last", "b-next", "c-first", "z"} {
+		want = append(want, n+" 2/0", n+" 1/1", n+" 1/0")
+	}
+	for _, text := range []string{"tag:T", "x OR y OR z"} {
+		finds(t, l.indexed(), text, want...)
+		for limit := 1; limit < 9; limit++ {
+			newest, _, err := search(t, l.indexed(), text, query.NewestFirst, limit)
+			if err != nil || !slices.Equal(newest, want) {
+				t.Errorf("%s by %d: %v, %v", text, limit, newest, err)
+			}
+			oldest, _, err := search(t, l.indexed(), text, query.OldestFirst, limit)
+			if slices.Reverse(oldest); err != nil || !slices.Equal(oldest, want) {
+				t.Errorf("%s by %d, oldest first: %v, %v", text, limit, oldest, err)
+			}
+		}
+	}
+	finds(t, l.indexed(), "tag:T network:b-next", "b-next 2/0", "b-next 1/1", "b-next 1/0")
+}
+
+func TestCursorOfAnotherQuestion(t *testing.T) {
+	l := newLibrary(t)
+	id := l.network("n", "")
+	l.network("m", "")
+	l.unit(id, 1, day, "T|addr1A|x", "T|addr1A|y")
+	a := l.plain()
+	networks := must(a.Networks(t.Context()))
+	req := query.SearchRequest{Networks: networks, Query: "tag:T", Limit: 1}
+	got, err := a.Search(t.Context(), req)
+	if err != nil || got.Next == "" {
+		t.Fatal(got, err)
+	}
+	req.Cursor = got.Next
+	for name, change := range map[string]func(*query.SearchRequest){
+		"query":    func(r *query.SearchRequest) { r.Query = "addr:addr1A" },
+		"order":    func(r *query.SearchRequest) { r.Order = query.OldestFirst },
+		"networks": func(r *query.SearchRequest) { r.Networks = networks[:1] },
+		"cut":      func(r *query.SearchRequest) { r.Cursor = r.Cursor[:len(r.Cursor)-1] },
+	} {
+		other := req
+		change(&other)
+		if _, err := a.Search(t.Context(), other); !errors.Is(err, query.ErrBadCursor) {
+			t.Errorf("another %s: %v", name, err)
+		}
+	}
+	req.Query = " ( tag:T ) " // the same question in other words
+	if got, err := a.Search(t.Context(), req); err != nil || len(got.Hits) != 1 || got.Next != "" {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+func TestNoIndex(t *testing.T) {
+	l := newLibrary(t)
+	id := l.network("n", "")
+	l.unit(id, 1, day, "T|addr1A|x")
+	for name, a := range map[string]*query.Archive{"none": l.plain(), "not built": l.indexed()} {
+		_, _, err := search(t, a, "x y", query.NewestFirst, 10)
+		if !errors.Is(err, query.ErrNoIndex) || !strings.Contains(err.(interface{ Hint() string }).Hint(), "index rebuild") {
+			t.Errorf("%s: %v", name, err)
+		}
+		finds(t, a, "tag:T text:x", "n 1/0") // few candidates are looked at one by one
+	}
+}
+
+// What a unit did itself is a hit of its own.
+func TestUnitItself(t *testing.T) {
+	l := newLibrary(t)
+	id := l.network("n", "")
+	c := &ledger.Cone{Net: id, Unit: ledger.Unit{Seq: 1, ID: hashID([]byte("u")), Header: []byte("u"), TimeMs: day}, Records: []ledger.Record{toyRecord(1, 0, []byte("T|addr1A|x"))}}
+	c.Posts = []ledger.Posting{{Key: ledger.Key{Kind: ledger.KeyAddress, Val: "addr1A"}, Role: ledger.RoleReceive, Value: ledger.Coins(7)}}
+	l.commit(id, c)
+	l.unit(id, 2, 2*day, "T|addr1A|x")
+	l.catchUp()
+	itself := fmt.Sprintf("n 1/%d", ledger.UnitPos)
+	a := l.indexed()
+	finds(t, a, "addr:addr1A", "n 2/0", itself, "n 1/0")
+	finds(t, a, "kind:unit", itself)
+	finds(t, a, "", "n 2/0", itself, "n 1/0")
+	finds(t, a, "addr:addr1A NOT kind:unit", "n 2/0", "n 1/0")
+	got := get(t, handler(a), "/v1/search?q=kind:unit")
+	if want := `"pos":null,"id":"0x` + hashID([]byte("u")).String() + `"`; !strings.Contains(string(got.body), want) || !strings.Contains(string(got.body), `"href":"/v1/networks/n/units/1"`) {
+		t.Errorf("%s", got.body)
+	}
+	got = get(t, handler(a), "/v1/search?q=addr:addr1A&order=oldest&limit=2")
+	if !strings.Contains(string(got.body), `"as":"address","roles":["receive"],"href":"/v1/networks/n/units/1"`) {
+		t.Errorf("%s", got.body)
+	}
+}
+
+// Facets count all hits, however they are found.
+func TestFacets(t *testing.T) {
+	l := newLibrary(t)
+	for _, name := range []string{"m", "n"} {
+		id := l.network(name, "")
+		l.unit(id, 1, day, "A|addr1A|x", "B|addr1A|x", "A|addr1A|x")
+		l.unit(id, 2, 2*day, "A|addr1A|x")
+	}
+	l.catchUp()
+	want := `map[day:{[{1970-01-02 6} {1970-01-03 2}] 0 true} kind:{[{none 6} {data 2}] 0 true} state:{[{applied 4} {conflicting 2} {no-transaction 2}] 0 true} tag:{[{0x41 6} {0x42 2}] 0 true}]`
+	for _, text := range []string{"addr:addr1A", "x", "addr:addr1A text:x", "NOT tag:C"} {
+		for _, candidates := range []uint64{0, 1000} {
+			a := l.indexed()
+			a.Bounds(candidates, 10)
+			got, err := a.Search(t.Context(), query.SearchRequest{Networks: must(a.Networks(t.Context())), Query: text, Limit: 1, Facets: []string{"tag", "kind", "state", "day"}})
+			if fmt.Sprint(got.Facets) != want || err != nil {
+				t.Errorf("%s: %v, %v\nwant %s", text, got.Facets, err, want)
+			}
+		}
+	}
+}
+
+// TestPlansAgree: whichever way the planner takes, hits, totals and pages are the same.
+func TestPlansAgree(t *testing.T) {
+	l := newLibrary(t)
+	r := rand.New(rand.NewPCG(1, 2))
+	words := []string{"red", "green", "blue", "red-green"}
+	var ids []string
+	for _, name := range []string{"m", "n"} {
+		id := l.network(name, "")
+		for seq := range uint64(30) {
+			var raws []string
+			for range r.IntN(5) {
+				raws = append(raws, fmt.Sprintf("T%d|addr1%d|%s %d", r.IntN(9), r.IntN(4), words[r.IntN(len(words))], r.IntN(3)))
+			}
+			l.unit(id, seq, int64(seq)*day/3, raws...)
+			for _, rec := range l.cones[id][seq].Records {
+				ids = append(ids, rec.ID.String())
+			}
+			ids = append(ids, l.cones[id][seq].Unit.ID.String())
+		}
+	}
+	l.catchUp()
+	var term func(depth int) string
+	term = func(depth int) string {
+		if depth > 0 {
+			switch r.IntN(4) {
+			case 0:
+				return "(" + term(depth-1) + " " + term(depth-1) + ")"
+			case 1:
+				return "(" + term(depth-1) + " OR " + term(depth-1) + ")"
+			case 2:
+				return "NOT " + term(depth-1)
+			}
+		}
+		return []string{
+			fmt.Sprintf("tag:T%d", r.IntN(10)), "tag:T*", fmt.Sprintf("addr:addr1%d", r.IntN(5)), "id:" + ids[r.IntN(len(ids))],
+			"text:" + words[r.IntN(len(words))], fmt.Sprintf("unit:%d..", r.IntN(40)), "kind:data", "state:applied", "network:n",
+			fmt.Sprintf("before:1970-01-%02d", 1+r.IntN(12)),
+		}[r.IntN(10)]
+	}
+	same := map[string]bool{}
+	for range 300 {
+		text, order, limit := term(3), query.Order(r.IntN(2)), 1+r.IntN(20)
+		var first string
+		for _, b := range []struct {
+			candidates uint64
+			tags       int
+		}{{0, 0}, {3, 3}, {1 << 20, 1 << 10}} {
+			a := l.indexed()
+			a.Bounds(b.candidates, b.tags)
+			a.Stored(1 << 20)
+			hits, got, err := search(t, a, text, order, limit)
+			answer := fmt.Sprint(hits, got.Total, got.Complete, err)
+			if first == "" {
+				first = answer
+				same[answer] = true
+			}
+			if answer != first {
+				t.Fatalf("%s by %d (order %d): with bounds %+v\n%s\nelse\n%s", text, limit, order, b, answer, first)
+			}
+		}
+	}
+	if len(same) < 50 {
+		t.Errorf("only %d different answers: the queries try too little", len(same))
+	}
+}
+
+// The index goes on while a search runs: the answer is of the units that were held when it began.
+func TestIndexAhead(t *testing.T) {
+	l := newLibrary(t)
+	id := l.network("n", "")
+	l.unit(id, 1, day, "T||x", "T||y")
+	l.catchUp()
+	a := query.New(l.memory, codecs)
+	grow := &growing{Index: l.index, grow: func() {
+		l.unit(id, l.cover[id].Spans[0].Hi+1, day, "T||x")
+		l.catchUp()
+	}}
+	a.UseIndex(grow)
+	for range 3 {
+		got, err := a.Search(t.Context(), query.SearchRequest{Networks: must(a.Networks(t.Context())), Query: "x OR z NOT tag:U"})
+		if err != nil || got.Total.Value != uint64(len(got.Hits)) || len(got.Searched[0].Ranges) != 1 {
+			t.Fatal(got, err)
+		}
+		if held := got.Searched[0].Ranges[0].To; got.Total.Value != held || got.Hits[0].Ord.Seq != held || !got.Complete {
+			t.Errorf("%d hits in units 1 to %d, complete %v", got.Total.Value, held, got.Complete)
+		}
+	}
+}
+
+// growing commits and indexes a unit just before each search.
+type growing struct {
+	*index.Index
+	grow func()
+}
+
+func (g *growing) Search(ctx context.Context, req index.Request) (index.Result, error) {
+	g.grow()
+	return g.Index.Search(ctx, req)
+}
+
+func TestExplain(t *testing.T) {
+	l := newLibrary(t)
+	id := l.network("n", "")
+	l.unit(id, 1, day, "T||x")
+	l.catchUp()
+	for text, want := range map[string]string{
+		"tag:T":       `{"query":"tag:T","tree":{"tag":"T"},"networks":[{"network":"n","plan":"keys","tree":{"keys":[{"hex":"54","kind":"tag"}]}}]}`,
+		"x NOT tag:T": `{"query":"x NOT tag:T","tree":{"and":[{"text":"x"},{"not":{"tag":"T"}}]},"networks":[{"network":"n","plan":"index","tree":{"and":[{"text":"x"},{"not":{"keys":[{"hex":"54","kind":"tag"}]}}]}}]}`,
+		"T": `{"query":"tag:T OR T","taken":[{"as":"tag","query":"tag:T"},{"as":"words","query":"text:T"}],"tree":{"or":[{"tag":"T"},{"text":"T"}]},` +
+			`"networks":[{"network":"n","plan":"index","tree":{"or":[{"keys":[{"hex":"54","kind":"tag"}]},{"text":"T"}]}}]}`,
+	} {
+		r := httpGet("/v1/search")
+		q := r.URL.Query()
+		q.Set("q", text)
+		q.Set("explain", "true")
+		r.URL.RawQuery = q.Encode()
+		if got := do(t, handler(l.indexed()), r); strings.TrimSpace(string(got.body)) != want {
+			t.Errorf("%s\n got %s\nwant %s", text, got.body, want)
+		}
+	}
+}
