@@ -242,7 +242,8 @@ func everyRow(t testing.TB, dir string, fs vfs.FS) map[string]string {
 	}
 	out := map[string]string{}
 	for ok := it.First(); ok; ok = it.Next() {
-		if it.Key()[0] != 'E' {
+		marker := it.Key()[0] == 'B' && it.Key()[2] == 0 // how far totals go is a cursor: it depends on when they were built
+		if it.Key()[0] != 'E' && !marker {
 			out[string(it.Key())] = string(it.Value())
 		}
 	}
