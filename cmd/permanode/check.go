@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	"permanode/index"
 	"permanode/ledger"
 	"permanode/ledger/eras"
+	"permanode/query"
 	"permanode/storage"
 	"permanode/storage/check"
 	"permanode/storage/pebblestore"
@@ -19,6 +22,8 @@ import (
 const checkHelp = `Checks the archive against itself: files against what the last clean stop left, ids and links of all units, and
 with --full everything again from the stored bytes: signatures, order, roots, states, postings, counts, the ledger.
 --sample N hashes N random records again and proves their units.
+--index compares the index with the store: files with their hashes, documents with records; with --full all of them, else
+a sample of each shard.
 --repair first proves units again that hold records which the version that stored them could not read whole, and
 stores what this version reads; nothing received is changed.
 
@@ -27,9 +32,8 @@ Exit status: 0 no fault; 1 error; 3 faults, each with the next step.`
 
 type checkFlags struct {
 	dataFlags
-	full   bool
-	repair bool
-	sample int
+	full, repair, index bool
+	sample              int
 }
 
 // finding is one fault in --json.
@@ -47,24 +51,30 @@ type finding struct {
 func (p *program) checkCommand() *cobra.Command {
 	var f checkFlags
 	c := &cobra.Command{
-		Use: "check [--sample N | --full | --repair]", Short: "Check the archive against itself", Long: checkHelp, Args: noArgs,
+		Use: "check [--sample N | --full | --index [--full] | --repair]", Short: "Check the archive against itself", Long: checkHelp, Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			switch sampled := c.Flags().Changed("sample"); {
-			case f.repair && (sampled || f.full):
+			case f.repair && (sampled || f.full || f.index):
 				return usagef("run permanode check --full after it", "--repair goes alone")
+			case f.index && sampled:
+				return usagef("--index takes a sample of its own; --index --full compares all of it", "--index and --sample exclude each other")
 			case sampled && f.full:
 				return usagef("--full proves everything, --sample some of it", "--full and --sample exclude each other")
 			case sampled && f.sample < 1:
 				return usagef("for example --sample 1000", "--sample %d is not a number of records", f.sample)
 			}
-			if f.repair {
+			switch {
+			case f.repair:
 				return p.repair(c.Context(), &f)
+			case f.index:
+				return p.checkIndex(c.Context(), &f)
 			}
 			return p.check(c.Context(), &f)
 		},
 	}
 	f.add(c, true)
 	c.Flags().BoolVar(&f.full, "full", false, "prove every unit again and compare every row")
+	c.Flags().BoolVar(&f.index, "index", false, "compare the index with the store")
 	c.Flags().IntVar(&f.sample, "sample", 0, "hash this many random records again and prove their units")
 	c.Flags().BoolVar(&f.repair, "repair", false, "read again what an earlier version could not read whole, and store that")
 	return c
@@ -146,7 +156,65 @@ func (p *program) check(ctx context.Context, f *checkFlags) (err error) {
 	if err != nil && !errors.Is(err, storage.ErrCorrupt) {
 		return err
 	}
+	if err == nil {
+		err = p.sayIndex(ctx, db, dir, memory, f.network)
+	}
 	return errors.Join(err, broken)
+}
+
+// sayIndex says how the index stands: it is no part of the archive, and can be made again at any time.
+func (p *program) sayIndex(ctx context.Context, store storage.Reader, dir string, memory byteSize, network string) (err error) {
+	if !hasIndex(dir) {
+		p.say("there is no index; permanode index rebuild makes one")
+		return nil
+	}
+	x, err := openIndex(dir, store, memory, true, p.logger(slog.LevelWarn))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, x.Close()) }()
+	a := query.New(store, eras.Codec)
+	a.UseIndex(x)
+	networks, err := a.Select(ctx, network)
+	if err != nil {
+		return err
+	}
+	for _, n := range networks {
+		s, err := a.Status(ctx, n)
+		if err != nil {
+			return err
+		}
+		p.say("index of %s: %s (permanode check --index compares it with the store)", n.Name, indexSentence(s.Index))
+	}
+	return nil
+}
+
+// checkIndex compares the index with the store.
+func (p *program) checkIndex(ctx context.Context, f *checkFlags) error {
+	faults := 0
+	err := p.readWithIndex(ctx, &f.dataFlags, func(_ storage.Reader, x *index.Index, networks []query.Network) error {
+		for _, n := range networks {
+			for found, err := range x.Check(ctx, n.Network, f.full) {
+				if err != nil {
+					return fmt.Errorf("check the index of %s: %w", n.Name, err)
+				}
+				faults++
+				if err := p.printFinding(check.Finding{
+					Network: n.Name, File: filepath.Join("index", found.Shard), What: "index", Why: found.Text, Hint: "permanode index rebuild",
+				}, f.json); err != nil {
+					return err
+				}
+			}
+			s := x.Status(n.ID)
+			p.say("checked the index of %s: %d units, %d documents, %s", n.Name, s.Done.Len(), s.Docs, sizeText(s.Bytes))
+		}
+		return nil
+	})
+	p.say("%d faults", faults)
+	if err == nil && faults > 0 {
+		err = fmt.Errorf("%d faults in the index, none of which touches what is archived: %w", faults, storage.ErrCorrupt)
+	}
+	return err
 }
 
 func (p *program) printFinding(f check.Finding, asJSON bool) error {

@@ -96,7 +96,11 @@ func (p *program) demo(ctx context.Context, ln net.Listener, dir string, pace ti
 		return err
 	}
 	defer plug.Close() // closed by its server, if it comes to that
-	svc := &service{log: log, db: db}
+	svc := &service{log: log, db: db, metrics: newRegistry()}
+	if svc.metricsAt, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	defer svc.metricsAt.Close() // closed by its server, if it comes to that
 	defer func() { err = errors.Join(err, svc.close()) }()
 	for _, n := range nets {
 		p.say("%s answers at %s", n.what, n.Sources[0].Name())
@@ -105,7 +109,15 @@ func (p *program) demo(ctx context.Context, ln net.Listener, dir string, pace ti
 			return err
 		}
 	}
-	if err := p.demoReport(ctx, archive, nets, demoPlaces{api: ln.Addr().String(), plug: plug.Addr().String(), dir: dir}); err != nil {
+	if err := svc.openIndex(ctx, dir, defaultMemory/8); err != nil {
+		return err
+	}
+	for _, x := range svc.followers {
+		if err := p.catchUp(ctx, db, x.net, x.follower); err != nil {
+			return err
+		}
+	}
+	if err := p.demoReport(ctx, archive, nets, demoPlaces{api: ln.Addr().String(), plug: plug.Addr().String(), metrics: svc.metricsAt.Addr().String(), dir: dir}); err != nil {
 		return err
 	}
 	err = p.demoLive(ctx, svc, nets, ln, plug)
@@ -218,6 +230,9 @@ func (p *program) pull(ctx context.Context, svc *service, c ingest.Config) (time
 	}
 	collector, err := ingest.New(c)
 	if err != nil {
+		return 0, 0, errors.Join(err, w.Close())
+	}
+	if err := svc.metrics.Register(collector.Metrics()); err != nil {
 		return 0, 0, errors.Join(err, w.Close())
 	}
 	svc.networks = append(svc.networks, &following{name: c.Network, collector: collector, close: w.Close})

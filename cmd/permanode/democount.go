@@ -102,7 +102,7 @@ func countRebased(n query.Network, c *demoCount, cone *ledger.Cone) error {
 }
 
 // demoPlaces is where the demo can be reached.
-type demoPlaces struct{ api, plug, dir string }
+type demoPlaces struct{ api, plug, metrics, dir string }
 
 func (p *program) demoReport(ctx context.Context, a *query.Archive, nets []*demoNet, at demoPlaces) error {
 	try := ""

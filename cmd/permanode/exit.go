@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 
+	"permanode/index/lang"
 	"permanode/ingest"
 	"permanode/ledger"
 	"permanode/query"
@@ -43,10 +44,13 @@ func usagef(hint, format string, args ...any) error {
 // Status is the one table of exit statuses, for all commands.
 func Status(err error) int {
 	var other *ingest.OtherNetworkError
+	var syntax *lang.SyntaxError
+	var meaning *query.QueryError
 	switch {
 	case err == nil:
 		return 0
-	case errors.Is(err, ErrUsage), errors.Is(err, ledger.ErrTrust), errors.Is(err, query.ErrNotID), errors.Is(err, ingest.ErrConfig), errors.As(err, &other):
+	case errors.Is(err, ErrUsage), errors.Is(err, ledger.ErrTrust), errors.Is(err, query.ErrNotID), errors.Is(err, query.ErrBadCursor), errors.Is(err, ingest.ErrConfig),
+		errors.As(err, &other), errors.As(err, &syntax), errors.As(err, &meaning):
 		return 2
 	case errors.Is(err, context.Canceled): // a signal; a service that ended well returns nil
 		return 130
@@ -70,6 +74,7 @@ var hints = []struct {
 	{storage.ErrStopped, "look at the disk (space, errors), then start again: nothing acknowledged is lost"},
 	{storage.ErrTooLarge, "raise memory: in the config"},
 	{storage.ErrIncomplete, "a gap closes when a source has the unit: run ingest again with another --from"},
+	{query.ErrBadCursor, "begin again without --cursor; a cursor belongs to one query, order and network"},
 	{query.ErrNotID, "check its prefix, length and letters; an address must be one of this network"},
 	{ledger.ErrTrust, "permanode trust init --from SOURCE -o FILE writes a good one; docs/trust.md has the format"},
 	{syscall.EADDRINUSE, "another program listens there: choose another --listen address or api.listen, for example 127.0.0.1:0"},

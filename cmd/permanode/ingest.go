@@ -28,7 +28,7 @@ const ingestHelp = `Collects everything that the sources have, proves it against
 there already is not asked for again: run it again after an interruption, or to add what is new.
 
 A source is a recording folder, a folder of checkpoint files, a checkpoint store (a folder or URL with a MANIFEST), a
-cone file (permanode export --format cones) or the address of a node (http://, grpc://). Several are asked in turn: none
+cone file (permanode export --format cones) or the address of a node (http://, inx://, grpc://). Several are asked in turn: none
 is believed, and each fills the gaps of the others.
 
 With a snapshot file (its SHA-256 stands in the trust file) the archive holds a ledger and decides by replay what
@@ -98,6 +98,10 @@ func (p *program) ingest(ctx context.Context, f *ingestFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	keep, err := indexWanted()
+	if err != nil {
+		return err
+	}
 	trust, codec, err := trustAndCodec(f.trust)
 	if err != nil {
 		return err
@@ -143,11 +147,17 @@ func (p *program) ingest(ctx context.Context, f *ingestFlags) (err error) {
 	if missing != nil && !errors.Is(missing, storage.ErrIncomplete) {
 		return missing
 	}
-	err = p.summary(context.WithoutCancel(ctx), db, name, f.json)
-	if missing != nil && errors.As(err, new(*query.UnknownNetworkError)) {
-		err = nil // nothing came at all: that was said
+	if keep {
+		err = p.indexNow(ctx, db, f.data, memory, name)
 	}
-	return errors.Join(missing, err)
+	if ctx.Err() != nil {
+		ctx = context.WithoutCancel(ctx)
+	}
+	said := p.summary(ctx, db, name, f.json)
+	if missing != nil && errors.As(said, new(*query.UnknownNetworkError)) {
+		said = nil // nothing came at all: that was said
+	}
+	return errors.Join(missing, err, said)
 }
 
 func (f *ingestFlags) late() error {

@@ -12,7 +12,10 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"permanode/index"
 	"permanode/ingest"
+	"permanode/internal/follow"
+	"permanode/ledger"
 	"permanode/ledger/eras"
 	"permanode/query"
 	"permanode/storage/pebblestore"
@@ -71,14 +74,19 @@ func (p *program) runService(ctx context.Context, conf *config) (err error) {
 	if svc.metricsAt != nil {
 		defer svc.metricsAt.Close() // closed by its server, if it comes to that
 	}
-	for _, n := range conf.Networks {
-		follow, err := svc.follow(ctx, conf, n)
-		if err != nil {
-			return errors.Join(err, svc.close())
-		}
-		svc.networks = append(svc.networks, follow)
-	}
 	defer func() { err = errors.Join(err, svc.close()) }()
+	for _, n := range conf.Networks {
+		followed, err := svc.follow(ctx, conf, n)
+		if err != nil {
+			return err
+		}
+		svc.networks = append(svc.networks, followed)
+	}
+	if conf.Index.Text {
+		if err := svc.openIndex(ctx, conf.DataDir, conf.Memory); err != nil {
+			return err
+		}
+	}
 	return svc.run(ctx, ln)
 }
 
@@ -116,8 +124,35 @@ type service struct {
 	db        *pebblestore.DB
 	meter     func(what string) *meter
 	networks  []*following
+	index     *index.Index // nil: none is kept
+	followers []indexed
 	metrics   *prometheus.Registry
 	metricsAt net.Listener // nil: no metrics are served
+}
+
+// indexed is one network that the index follows.
+type indexed struct {
+	net      ledger.Network
+	follower follow.Follower
+}
+
+// openIndex opens the index of the archive in dir, and a follower of each network in it, collected or not.
+func (s *service) openIndex(ctx context.Context, dir string, memory byteSize) (err error) {
+	if s.index, err = openIndex(dir, s.db, memory, false, s.log); err != nil {
+		return err
+	}
+	rows, err := s.db.Networks(ctx)
+	if err != nil {
+		return err
+	}
+	for _, n := range rows {
+		f, err := s.index.Follower(n)
+		if err != nil {
+			return fmt.Errorf("index of %s: %w", n.Name, err)
+		}
+		s.followers = append(s.followers, indexed{n, f})
+	}
+	return s.index.Collect(s.metrics)
 }
 
 // following is one network that is collected.
@@ -172,10 +207,16 @@ func (s *service) follow(ctx context.Context, conf *config, n networkConfig) (_ 
 	if err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
+	if err := s.metrics.Register(c.Metrics()); err != nil {
+		return nil, errors.Join(fmt.Errorf("metrics of %s: %w", n.Name, err), w.Close())
+	}
 	return &following{name: n.Name, collector: c, close: func() error { return errors.Join(w.Close(), closeSources(sources)) }}, nil
 }
 
 func (s *service) close() (err error) {
+	if s.index != nil {
+		err = s.index.Close()
+	}
 	for _, n := range s.networks {
 		err = errors.Join(err, n.close())
 	}
@@ -193,6 +234,9 @@ func (s *service) run(ctx context.Context, ln net.Listener) error {
 			return nil
 		})
 	}
+	for _, x := range s.followers {
+		g.Go(func() error { return follow.Run(ctx, s.db, x.net.ID, x.follower) })
+	}
 	g.Go(func() error {
 		s.log.Info("the API answers", "url", "http://"+ln.Addr().String()+"/v1/info")
 		return query.Serve(ctx, ln, s.api(), s.log)
@@ -207,17 +251,41 @@ func (s *service) run(ctx context.Context, ln net.Listener) error {
 }
 
 func (s *service) api() http.Handler {
-	return query.Handler(query.Config{
-		Archive: query.New(s.db, eras.Codec), Version: version, Log: s.log,
-		Health: func() (parts []query.Component) {
-			for _, n := range s.networks {
-				st := n.collector.Status()
-				ready := st.Phase == ingest.Following || st.Phase == ingest.CatchingUp && st.Lag <= readyLag
-				parts = append(parts, query.Component{Name: n.name, Ready: ready, Detail: st.Sentence + sourceTroubles(st.Sources)})
-			}
-			return parts
-		},
-	})
+	a := query.New(s.db, eras.Codec)
+	if s.index != nil {
+		a.UseIndex(s.index)
+	}
+	return query.Handler(query.Config{Archive: a, Version: version, Log: s.log, Health: s.health, Live: s.live})
+}
+
+// health says which parts are ready.
+func (s *service) health() (parts []query.Component) {
+	for _, n := range s.networks {
+		st := n.collector.Status()
+		ready := st.Phase == ingest.Following || st.Phase == ingest.CatchingUp && st.Lag <= readyLag
+		parts = append(parts, query.Component{Name: n.name, Ready: ready, Detail: st.Sentence + sourceTroubles(st.Sources)})
+	}
+	return parts
+}
+
+// live says what the service does for each network that it collects.
+func (s *service) live() map[string]query.Live {
+	all := map[string]query.Live{}
+	for _, n := range s.networks {
+		st := n.collector.Status()
+		l := query.Live{
+			Phase: string(st.Phase), Sentence: st.Sentence, Newest: st.Newest, Lag: st.Lag, Pending: st.Pending,
+			Sources: []query.LiveSource{}, Feeds: []query.LiveFeed{},
+		}
+		for _, src := range st.Sources {
+			l.Sources = append(l.Sources, query.LiveSource{Name: src.Name, Software: src.Software, Newest: src.Newest, OK: src.OK, Problem: src.Problem})
+		}
+		for _, f := range st.Feeds {
+			l.Feeds = append(l.Feeds, query.LiveFeed{Name: f.Name, Connected: f.Connected, Sentence: f.Sentence()})
+		}
+		all[n.name] = l
+	}
+	return all
 }
 
 // sourceTroubles says why sources are not asked now.

@@ -15,22 +15,19 @@ import (
 	"permanode/storage"
 )
 
-const statusHelp = `Says in sentences what the archive holds, what is missing, and what collecting met. With --config it also asks
-the feeds how far the network is, and says how far the archive lies behind.
+const statusHelp = `Says in sentences what the archive holds, what is missing, how far the index is, and what collecting met. With
+--config it also asks the feeds how far the network is, and says how far the archive lies behind.
 
-While a service holds the directory this command cannot open it: it says so and how to ask the service (exit 1).`
+While a service holds the directory, ask the service: --server http://127.0.0.1:8080 says also what it is doing, and how
+each of its sources and feeds does.`
 
 // sourceTime is how long status waits for a node.
 const sourceTime = 5 * time.Second
 
 // networkStatus is one network in `status --json`.
 type networkStatus struct {
-	query.Coverage
-	Newest  *uint64                     `json:"newest_held"` // null: nothing yet
-	Time    *string                     `json:"newest_time"` // signed time of that unit
-	States  string                      `json:"states"`      // "replayed", "claimed" or "none"
-	Notes   map[storage.NoteKind]uint64 `json:"notes"`       // how often collecting met something
-	Sources []sourceStatus              `json:"sources"`     // asked now; empty without --config
+	query.Status
+	Sources []sourceStatus `json:"sources"` // asked now; empty without --config
 }
 
 type sourceStatus struct {
@@ -46,14 +43,23 @@ func (p *program) statusCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "status", Short: "Say what the archive holds and how far it is", Long: statusHelp, Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return p.status(c.Context(), c, &d)
+			remote, err := d.remote()
+			if err != nil {
+				return err
+			}
+			if remote != nil {
+				defer remote.close()
+				return p.statusOf(c.Context(), remote, &d)
+			}
+			return p.status(c.Context(), &d)
 		},
 	}
 	d.add(c, true)
+	d.addServer(c)
 	return c
 }
 
-func (p *program) status(ctx context.Context, c *cobra.Command, d *dataFlags) error {
+func (p *program) status(ctx context.Context, d *dataFlags) error {
 	var conf *config
 	if d.config != "" {
 		var err error
@@ -61,52 +67,69 @@ func (p *program) status(ctx context.Context, c *cobra.Command, d *dataFlags) er
 			return err
 		}
 	}
-	return p.readStore(c, d, func(store storage.Reader, a *query.Archive, networks []query.Network) error {
+	return p.readIndexed(ctx, d, func(a *query.Archive, networks []query.Network) error {
 		for _, n := range networks {
-			s, err := describeStatus(ctx, store, a, n, conf)
+			s, err := a.Status(ctx, n)
 			if err != nil {
 				return err
 			}
-			if d.json {
-				err = p.printJSON(s)
-			} else {
-				err = p.printf("%s", statusText(s, conf != nil))
+			out := &networkStatus{Status: s}
+			if conf != nil {
+				out.askSources(ctx, n, conf)
 			}
-			if err != nil {
+			if err := p.printStatus(out, d.json, conf != nil); err != nil {
 				return err
 			}
 		}
-		if len(networks) == 0 {
-			p.say("the archive holds no network yet")
-		}
-		return nil
+		return p.sayEmpty(len(networks))
 	})
 }
 
-func describeStatus(ctx context.Context, store storage.Reader, a *query.Archive, n query.Network, conf *config) (*networkStatus, error) {
-	cov, err := a.Coverage(ctx, n)
-	if err != nil {
-		return nil, err
+// sayEmpty tells why nothing is printed.
+func (p *program) sayEmpty(networks int) error {
+	if networks == 0 {
+		p.say("the archive holds no network yet")
 	}
-	s := &networkStatus{Coverage: cov, States: "none", Notes: map[storage.NoteKind]uint64{}, Sources: []sourceStatus{}}
-	if len(cov.Ranges) > 0 {
-		last := cov.Ranges[len(cov.Ranges)-1].To
-		u, _, _, err := a.Unit(ctx, n, last)
-		if err != nil {
-			return nil, err
+	return nil
+}
+
+// statusOf asks a running service.
+func (p *program) statusOf(ctx context.Context, c *client, d *dataFlags) error {
+	var got struct {
+		Networks []query.Status `json:"networks"`
+	}
+	if err := c.getJSON(ctx, "/v1/status", nil, &got); err != nil {
+		return err
+	}
+	var known []string
+	shown := 0
+	for _, s := range got.Networks {
+		known = append(known, s.Network)
+		if d.network != "" && d.network != s.Network {
+			continue
 		}
-		s.Newest, s.Time, s.States = &u.Seq, &u.Time, statesWord[u.States]
-	}
-	for note, err := range store.Notes(ctx, n.ID) {
-		if err != nil {
-			return nil, fmt.Errorf("notes of %s: %w", n.Name, err)
+		shown++
+		if err := p.printStatus(&networkStatus{Status: s}, d.json, true); err != nil {
+			return err
 		}
-		s.Notes[note.Kind]++
 	}
-	if conf != nil {
-		s.askSources(ctx, n, conf)
+	if d.network != "" && shown == 0 {
+		return &query.UnknownNetworkError{Name: d.network, Known: known}
 	}
-	return s, nil
+	return p.sayEmpty(len(got.Networks))
+}
+
+func (p *program) printStatus(s *networkStatus, asJSON, asked bool) error {
+	if word, ok := statesWord[s.States]; ok {
+		s.States = word
+	}
+	if !asJSON {
+		return p.printf("%s", statusText(s, asked))
+	}
+	if s.Sources == nil {
+		s.Sources = []sourceStatus{}
+	}
+	return p.printJSON(s)
 }
 
 // askSources asks the feeds of the network how far it is.
@@ -176,18 +199,58 @@ func statusText(s *networkStatus, asked bool) string {
 	for _, g := range s.Gaps {
 		t.line("missing", "units %d to %d: %s", g.From, g.To, g.Reason)
 	}
+	if s.Live != nil {
+		liveLines(&t, s.Live)
+	}
 	for _, src := range s.Sources {
 		t.line("source", "%s", src.sentence())
 	}
 	if !asked {
 		t.line("tip", "not asked: --config FILE names the feeds to ask")
 	}
+	t.line("index", "%s", indexSentence(s.Index))
 	for _, kind := range []storage.NoteKind{storage.NoteEquivocation, storage.NoteRefused, storage.NoteClaim, storage.NoteRewrapped, storage.NoteUndecoded} {
-		if n := s.Notes[kind]; n > 0 {
+		if n := s.Notes[string(kind)]; n > 0 {
 			t.line("met", "%d times: %s", n, noteText[kind])
 		}
 	}
 	return t.String()
+}
+
+// liveLines say what a running service does.
+func liveLines(t *table, l *query.Live) {
+	t.line("now", "%s", l.Sentence)
+	if l.Pending > 0 {
+		t.line("", "%d later units are here already and wait for it", l.Pending)
+	}
+	for _, src := range l.Sources {
+		switch {
+		case src.OK:
+			t.line("source", "%s (%s) is at unit %d", src.Name, src.Software, src.Newest)
+		case src.Problem != "":
+			t.line("source", "%s does not answer: %s", src.Name, src.Problem)
+		default:
+			t.line("source", "%s was not asked yet", src.Name)
+		}
+	}
+	for _, f := range l.Feeds {
+		t.line("feed", "%s", f.Sentence)
+	}
+}
+
+// indexSentence says how far the index is.
+func indexSentence(x *query.IndexStatus) string {
+	switch {
+	case x == nil:
+		return "none is kept (index.text: false): exact questions are answered still"
+	case x.Problem != "":
+		return "does not go on: " + x.Problem
+	case x.Lag > 0:
+		return fmt.Sprintf("%d units behind the store; a search says so", x.Lag)
+	case x.Docs == 0:
+		return "nothing to index yet"
+	}
+	return fmt.Sprintf("up to date: %d documents, %s", x.Docs, sizeText(x.Bytes))
 }
 
 func (s *sourceStatus) sentence() string {

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"permanode/index/lang"
+	"permanode/index/text"
+	"permanode/query"
+)
+
+// snippets finds in a record what a query asked for, so that a person sees why it is a hit.
+type snippets struct {
+	words []string // folded
+	paths map[string]bool
+}
+
+// newSnippets reads what the query looks for in texts. A query that does not parse has none: who answers says why.
+func newSnippets(q string) *snippets {
+	s := &snippets{paths: map[string]bool{}}
+	if n, err := lang.Parse(q); err == nil {
+		s.gather(n)
+	}
+	return s
+}
+
+func (s *snippets) gather(n lang.Node) {
+	switch n := n.(type) {
+	case lang.And:
+		for _, part := range n {
+			s.gather(part)
+		}
+	case lang.Or:
+		s.gather(lang.And(n))
+	case lang.Text:
+		s.words = append(s.words, text.Words(n.Text)...)
+	case lang.Ident:
+		if n.Field == "tag" {
+			s.words = append(s.words, text.Words(n.Text)...)
+		}
+	case lang.Leaf:
+		s.paths[n.Path] = true
+	}
+}
+
+const (
+	snippetBefore = 30  // characters shown before the word that was found
+	snippetLength = 100 // and in all
+)
+
+// of returns the piece of a record's texts around the first word that was asked for; the beginning of its first text
+// where none is found.
+func (s *snippets) of(texts []string) string {
+	for _, t := range texts {
+		runes := []rune(t)
+		folded := make([]rune, len(runes))
+		for i, r := range runes {
+			folded[i] = unicode.ToLower(r)
+		}
+		for _, w := range s.words {
+			if at := indexRunes(folded, []rune(w)); at >= 0 {
+				return cutText(runes, at)
+			}
+		}
+	}
+	if len(texts) == 0 {
+		return ""
+	}
+	return cutText([]rune(texts[0]), 0)
+}
+
+func indexRunes(in, what []rune) int {
+	at := strings.Index(string(in), string(what))
+	if at < 0 {
+		return at
+	}
+	return utf8.RuneCountInString(string(in)[:at])
+}
+
+func cutText(runes []rune, at int) string {
+	from := max(0, at-snippetBefore)
+	to := min(len(runes), from+snippetLength)
+	out := strings.Join(strings.Fields(string(runes[from:to])), " ")
+	if from > 0 {
+		out = "…" + out
+	}
+	if to < len(runes) {
+		out += "…"
+	}
+	return out
+}
+
+// itemText writes a hit for a person. r is nil for what a unit did itself.
+func itemText(item query.Item, r *query.Record, look *snippets) string {
+	var t table
+	if r == nil {
+		fmt.Fprintf(&t, "%s unit %d, what the unit did itself\n", item.Network, item.Seq)
+		t.line("time", "%s", item.Time)
+		return t.String()
+	}
+	fmt.Fprintf(&t, "%s unit %d pos %d\n", item.Network, item.Seq, item.Pos)
+	t.line("id", "%s", item.ID)
+	t.line("time", "%s", item.Time)
+	t.line("what", "%s, %s", item.Kind, item.State)
+	if len(item.Roles) > 0 {
+		t.line("found as", "%s: %s", item.As, strings.Join(item.Roles, ", "))
+	}
+	for _, tag := range r.Tags {
+		t.line("tag", "%s", tagText(tag))
+	}
+	if piece := look.of(r.Texts); piece != "" {
+		t.line("text", "%s", piece)
+	}
+	for _, leaf := range r.Leaves {
+		if look.paths[leaf.Path] {
+			t.line("json", "%s = %s", leaf.Path, cutText([]rune(leaf.Value), 0))
+		}
+	}
+	return t.String()
+}
+
+// tagText shows a tag, 0x hex, with the text that it is, if it is one.
+func tagText(tag string) string {
+	digits, ok := strings.CutPrefix(tag, "0x")
+	raw, err := hex.DecodeString(digits)
+	if !ok || err != nil || len(raw) == 0 || !utf8.Valid(raw) || strings.ContainsFunc(string(raw), func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return tag
+	}
+	return fmt.Sprintf("%s (%s)", tag, raw)
+}
