@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/RoaringBitmap/roaring/v2"
@@ -106,15 +107,15 @@ func (c *checker) run() (err error) {
 		}
 	}()
 	if c.v.man != nil {
-		if err := c.v.man.verify(c.v.dir); err != nil {
+		if err := c.v.man.verify(c.v.dir, math.MaxInt64); err != nil {
 			c.finding("%v", err)
 			return nil // what it holds is not what was written
 		}
-	} else if limit := int64(1) << 62; true {
-		if err := checkSegments(c.v.dir, &limit); err != nil {
-			c.finding("%v", err)
-			return nil
-		}
+	}
+	all := int64(math.MaxInt64)
+	if err := c.v.verify(&all); err != nil {
+		c.finding("%v", err)
+		return nil
 	}
 	for _, r := range c.v.done.Minus(c.covered).Ranges() {
 		c.finding("units %d to %d are indexed and not in the store", r.Lo, r.Hi)

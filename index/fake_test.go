@@ -50,6 +50,7 @@ type fakeStore struct {
 	changed chan struct{}
 	read    int // records
 	broken  map[uint64]bool
+	parsed  map[string]fakeFacts // by the judge, who is one goroutine
 }
 
 const fakeNet = ledger.NetID(3)
@@ -59,7 +60,7 @@ func fakeNetwork() ledger.Network {
 }
 
 func newFakeStore() *fakeStore {
-	return &fakeStore{cones: map[uint64]*ledger.Cone{}, changed: make(chan struct{}), broken: map[uint64]bool{}}
+	return &fakeStore{cones: map[uint64]*ledger.Cone{}, changed: make(chan struct{}), broken: map[uint64]bool{}, parsed: map[string]fakeFacts{}}
 }
 
 // cover commits units.

@@ -1,17 +1,21 @@
 package index
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -22,7 +26,35 @@ import (
 	"permanode/storage"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childDir); dir != "" {
+		child(dir)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// childDir names, in the environment, the folder in which a process that is to be killed makes an index.
+const childDir = "PERMANODE_INDEX_TEST_CHILD"
+
+// child indexes what TestKill's store holds, and says after each unit that it did.
+func child(dir string) {
+	_, s := filled(3, killUnits)
+	x, err := Open(dir, Options{Store: s, Codec: fakeCodecs, ShardDocs: 40})
+	if err != nil {
+		panic(err)
+	}
+	f, err := x.Follower(fakeNetwork())
+	if err != nil {
+		panic(err)
+	}
+	for seq := uint64(1); seq <= killUnits; seq++ {
+		if err := errors.Join(f.Follow(context.Background(), s.cones[seq]), f.Sync(context.Background())); err != nil {
+			panic(err)
+		}
+		fmt.Println(seq)
+	}
+}
 
 // filled returns a store of units 1 to n, covered.
 func filled(seed, n uint64) (*rand.Rand, *fakeStore) {
@@ -151,41 +183,66 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
-// TestKill: a copy of the folder made at any moment, as a killed program leaves it, opens and goes on to the same.
+const killUnits = 150
+
+// TestKill: a process that is killed at any moment leaves what it said to have done, and another goes on to the same.
 func TestKill(t *testing.T) {
-	r, s := filled(3, 150)
+	kills := 6
+	if os.Getenv("PERMANODE_TORTURE") != "" {
+		kills = 200
+	}
+	r, s := filled(3, killUnits)
 	dir := t.TempDir()
-	x := opened(t, dir, s, 40)
-	f, err := x.Follower(fakeNetwork())
+	for range kills {
+		said := killed(t, r, dir)
+		x := opened(t, dir, s, 40)
+		done, err := x.Done(context.Background(), fakeNet)
+		if err != nil || !done.Covers(1, said) {
+			t.Fatalf("killed after unit %d: done %v, %v", said, done, err)
+		}
+		for range 5 {
+			judge(t, r, x, s, done)
+		}
+		for f, err := range x.Check(context.Background(), fakeNetwork(), true) {
+			t.Errorf("killed after unit %d: check: %+v %v", said, f, err)
+		}
+		if said > killUnits*2/3 {
+			catchUp(t, x, s)
+			sound(t, r, x, s)
+			closed(t, x)
+			dir = t.TempDir()
+			continue
+		}
+		closed(t, x)
+	}
+}
+
+// killed runs child for a while and returns the last unit that it said to have done, 0 for none.
+func killed(t *testing.T, r *rand.Rand, dir string) (said uint64) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	c := exec.CommandContext(ctx, os.Args[0])
+	c.Env = append(os.Environ(), childDir+"="+dir)
+	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error)
-	go func() { ended <- follow.CatchUp(context.Background(), s, fakeNet, f) }()
-	var copies []string
-	for running := true; running; {
-		select {
-		case err := <-ended:
-			if err != nil {
-				t.Fatal(err)
-			}
-			running = false
-		default:
-			copies = append(copies, copyDir(t, dir))
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := r.IntN(60)
+	for in := bufio.NewScanner(out); in.Scan(); lines-- {
+		if said, err = strconv.ParseUint(in.Text(), 10, 64); err != nil {
+			t.Fatalf("the child says %q", in.Text())
+		}
+		if lines == 0 {
+			// Not at once: between two lines is where the work is done.
+			time.AfterFunc(time.Duration(r.IntN(30))*time.Millisecond, func() { _ = c.Process.Kill() })
 		}
 	}
-	for i := 0; i < len(copies); i += max(1, len(copies)/8) {
-		t.Run(fmt.Sprint(i), func(t *testing.T) {
-			y := opened(t, copies[i], s, 40)
-			done, err := y.Done(context.Background(), fakeNet)
-			if err != nil {
-				t.Fatal(err)
-			}
-			judge(t, r, y, s, done)
-			catchUp(t, y, s)
-			sound(t, r, y, s)
-		})
-	}
+	_ = c.Wait() // it was killed
+	return said
 }
 
 // TestUnitOverBatches: a unit of many documents counts once all of them are there, and a crash between them leaves
@@ -194,9 +251,9 @@ func TestUnitOverBatches(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 2))
 	s := newFakeStore()
 	s.fill(r, 1, 1, 4)
-	s.fill(r, 2, 2, 6000)
-	for len(s.cones[2].Records) < 2500 {
-		s.fill(r, 2, 2, 6000)
+	s.fill(r, 2, 2, 3000)
+	for len(s.cones[2].Records) < 1600 {
+		s.fill(r, 2, 2, 3000)
 	}
 	s.cover(1, 2)
 	dir := t.TempDir()
@@ -279,7 +336,7 @@ func TestDamagedShard(t *testing.T) {
 			}
 		},
 		"no root":      func(t *testing.T, dir string) { remove(t, filepath.Join(dir, "root.bolt")) },
-		"flipped root": func(t *testing.T, dir string) { flip(t, filepath.Join(dir, "root.bolt"), 16) },
+		"flipped root": func(t *testing.T, dir string) { flip(t, filepath.Join(dir, "root.bolt"), r.IntN(1<<30)) },
 	}
 	for i := range 8 {
 		damages[fmt.Sprintf("flip %d", i)] = func(t *testing.T, dir string) { flip(t, segmentOf(t, dir), r.IntN(1<<30)) }

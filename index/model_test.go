@@ -29,9 +29,7 @@ func (s *fakeStore) naive(n lang.Node, o ledger.Ord) bool {
 	if !unit {
 		rec = c.Records[o.Pos]
 		posts = rec.Posts
-		if err := json.Unmarshal(rec.Parts[0].Raw, &facts); err != nil {
-			panic(err)
-		}
+		facts = s.factsOf(&rec)
 	}
 	switch n := n.(type) {
 	case lang.All:
@@ -76,8 +74,8 @@ func (s *fakeStore) naive(n lang.Node, o ledger.Ord) bool {
 		if !n.Prefix {
 			want += " "
 		}
-		for _, t := range facts.Texts {
-			if strings.Contains(" "+strings.Join(text.Words(t), " ")+" ", want) {
+		for _, t := range facts.Texts { // words and spaces: see factsOf
+			if strings.Contains(t, want) {
 				return true
 			}
 		}
@@ -91,6 +89,22 @@ func (s *fakeStore) naive(n lang.Node, o ledger.Ord) bool {
 		return false
 	}
 	panic(fmt.Sprintf("%T", n))
+}
+
+// factsOf returns what a record says, its texts as words with a space on either side.
+func (s *fakeStore) factsOf(r *ledger.Record) (f fakeFacts) {
+	raw := string(r.Parts[0].Raw)
+	if f, ok := s.parsed[raw]; ok {
+		return f
+	}
+	if err := json.Unmarshal(r.Parts[0].Raw, &f); err != nil {
+		panic(err)
+	}
+	for i, t := range f.Texts {
+		f.Texts[i] = " " + strings.Join(text.Words(t), " ") + " "
+	}
+	s.parsed[raw] = f
+	return f
 }
 
 // randomQuery makes a bound query.

@@ -25,6 +25,9 @@ const (
 // verifyBytes is how much of an index is compared with its checksums when it is opened; check does the rest.
 const verifyBytes = 1 << 30
 
+// smallFile is the size of files that are compared with their hashes at every opening: scorch's list of segments.
+const smallFile = 4 << 20
+
 // set is the shards of one network, in one folder. mu guards which there are; a shard in it is open.
 type set struct {
 	dir      string
@@ -93,9 +96,6 @@ func (s *set) take(name string, open func(name string, budget *int64) error, bud
 func (s *set) openHot(name string, budget *int64) (err error) {
 	defer recovered(&err)
 	dir := filepath.Join(s.dir, name)
-	if err := checkSegments(dir, budget); err != nil {
-		return err
-	}
 	hot := &shard{name: name, dir: dir}
 	if hot.scorch, err = openScorch(dir, s.readOnly, s.queue, s.report); err != nil {
 		return err
@@ -103,6 +103,7 @@ func (s *set) openHot(name string, budget *int64) (err error) {
 	v, err := hot.read()
 	if err == nil {
 		defer v.close()
+		err = v.verify(budget)
 		if v.identity != "" && v.identity != s.identity {
 			err = fmt.Errorf("%w: it is of the network %q", errDamaged, v.identity)
 		}
@@ -123,27 +124,31 @@ func (s *set) openClosed(name string, budget *int64) error {
 	if man.Identity != s.identity {
 		return fmt.Errorf("%w: it is of the network %q", errDamaged, man.Identity)
 	}
-	if err := checkSegments(dir, budget); err != nil {
+	if err := man.verify(dir, smallFile); err != nil {
 		return err
 	}
 	c := &shard{name: name, dir: dir, man: man}
 	if c.scorch, err = openScorch(dir, true, s.queue, s.report); err != nil {
 		return err
 	}
-	if err := c.fits(); err != nil {
+	if err := c.fits(budget); err != nil {
 		return errors.Join(err, c.close())
 	}
 	s.closed = append(s.closed, c)
 	return nil
 }
 
-// fits compares a closed shard with its manifest.
-func (s *shard) fits() error {
+// fits compares a closed shard with its manifest, and as many of its bytes as budget allows with their checksums.
+func (s *shard) fits(budget *int64) (err error) {
+	defer recovered(&err)
 	v, err := s.read()
 	if err != nil {
 		return err
 	}
 	defer v.close()
+	if err := v.verify(budget); err != nil {
+		return err
+	}
 	if docs := v.docs(); docs != s.man.Docs || v.done.Minus(s.man.units()).Len()+s.man.units().Minus(v.done).Len() > 0 {
 		return fmt.Errorf("%w: its manifest lists other units or documents", errDamaged)
 	}

@@ -143,17 +143,18 @@ func (s *shard) close() error {
 	return err
 }
 
-// checkSegments compares the segment files of dir with the checksum that each ends in; limit is the number of bytes
-// that may be read for that, and is lowered by what was read.
-func checkSegments(dir string, limit *int64) error {
-	names, err := filepath.Glob(filepath.Join(dir, "*.zap"))
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		info, err := os.Stat(name)
-		if errors.Is(err, fs.ErrNotExist) {
+// verify compares the segment files of the snapshot with the checksum that each ends in; others may lie beside them,
+// half written or about to be removed. limit is the number of bytes that may be read for that, and is lowered by
+// what was read.
+func (v *snapshot) verify(limit *int64) error {
+	for _, s := range v.snap.Segments() {
+		seg, ok := s.Segment().(segment.PersistedSegment)
+		if !ok {
 			continue
+		}
+		info, err := os.Stat(seg.Path())
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // merged away meanwhile; what is open stays readable
 		}
 		if err != nil {
 			return err
@@ -161,8 +162,8 @@ func checkSegments(dir string, limit *int64) error {
 		if *limit -= info.Size(); *limit < 0 {
 			return nil
 		}
-		if err := checkSegment(name, info.Size()); err != nil {
-			return fmt.Errorf("%s: %w", filepath.Base(name), err)
+		if err := checkSegment(seg.Path(), info.Size()); err != nil {
+			return fmt.Errorf("%s: %w", filepath.Base(seg.Path()), err)
 		}
 	}
 	return nil

@@ -259,7 +259,8 @@ func (w *writer) swap(name string, man *manifest, hot *shard) error {
 	if closed.scorch, err = openScorch(closed.dir, true, w.set.queue, w.set.report); err != nil {
 		return err
 	}
-	if err := closed.fits(); err != nil {
+	budget := int64(0) // it was hashed when it was written
+	if err := closed.fits(&budget); err != nil {
 		return errors.Join(err, closed.close(), removeFolder(closed.dir))
 	}
 	s := w.set
