@@ -417,7 +417,7 @@ func (r *Recording) walk(tips [][32]byte, seen map[[32]byte]struct{}) (taken []l
 	return taken, nil
 }
 
-// unitTime returns the signed time of a unit in seconds, and unitID its id as the next unit names it.
+// unitTime returns the signed time of a unit in seconds, and unitID its id.
 func (r *Recording) unitTime(seq uint64) (uint32, bool) {
 	raw, err := r.read(r.units[seq], unitPrevOffset)
 	if err != nil || len(raw) < unitPrevOffset {
@@ -427,13 +427,10 @@ func (r *Recording) unitTime(seq uint64) (uint32, bool) {
 }
 
 func (r *Recording) unitID(seq uint64) (string, bool) {
-	next, ok := r.units[seq+1]
-	if !ok {
+	raw, err := r.read(r.units[seq], 0)
+	if err != nil {
 		return "", false
 	}
-	raw, err := r.read(next, unitParentsOffset)
-	if err != nil || len(raw) < unitParentsOffset {
-		return "", false
-	}
-	return "0x" + hex.EncodeToString(raw[unitPrevOffset:]), true
+	id, ok := unitDigest(raw)
+	return "0x" + hex.EncodeToString(id[:]), ok
 }
