@@ -458,6 +458,9 @@ func TestPayloadsVector(t *testing.T) {
 		CID         string         `json:"cid_v1_raw"`
 	}
 	for _, n := range vectorNetworks(t) {
+		for _, s := range n.records {
+			checkPayloads(t, s)
+		}
 		for _, v := range readJSON[struct{ Payloads []vector }](t, filepath.Join(n.dir, "payloads.json")).Payloads {
 			key := ledger.Key{Kind: ledger.KeyPayload, Val: string(v.SHA256)}
 			if got := (Codec{}).Recognise(v.CID, ledger.Trust{}); !slices.Equal(got, []ledger.Key{key}) {
@@ -475,5 +478,23 @@ func TestPayloadsVector(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// checkPayloads compares the payloads that facts name, each of which has its hash as a key, with the keys.
+func checkPayloads(t *testing.T, s *sealed) {
+	t.Helper()
+	want, got := map[string]bool{}, map[string]bool{}
+	for _, at := range s.facts.Payloads {
+		sum := sha256.Sum256(s.rec.Parts[0].Raw[at.Off : at.Off+at.Len])
+		want[string(sum[:])] = true
+	}
+	for _, p := range s.rec.Posts {
+		if p.Key.Kind == ledger.KeyPayload {
+			got[p.Key.Val] = true
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("record %s: payload keys %x, facts name %x", s.rec.ID, slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"permanode/ledger"
@@ -17,9 +18,13 @@ import (
 	"permanode/ledger/stardust/stardusttest"
 )
 
+var madeTrust = sync.OnceValues(func() (ledger.Trust, error) {
+	return stardust.Codec{}.ParseTrust(stardusttest.New(stardusttest.Options{}).Trust())
+})
+
 func testTrust(t testing.TB) ledger.Trust {
 	t.Helper()
-	trust, err := stardust.Codec{}.ParseTrust(stardusttest.New(stardusttest.Options{}).Trust())
+	trust, err := madeTrust()
 	if err != nil {
 		t.Fatal(err)
 	}

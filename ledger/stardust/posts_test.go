@@ -3,6 +3,7 @@ package stardust_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -192,17 +193,29 @@ func checkRecord(t *testing.T, r *ledger.Record) (payloads int) {
 		note = tx.Payload
 		checkTransaction(t, r, tx)
 	}
-	if note == nil {
-		return 0
-	}
-	if roles(r, ledger.KeyTag)[string(note.Tag)] == 0 {
+	if note != nil && roles(r, ledger.KeyTag)[string(note.Tag)] == 0 {
 		t.Errorf("record %s: tag %q is missing", r.ID, note.Tag)
 	}
-	sum := sha256.Sum256(note.Data)
-	if _, has := roles(r, ledger.KeyPayload)[string(sum[:])]; has != (len(note.Data) > 0) {
-		t.Errorf("record %s: a payload of %d bytes has a key: %t", r.ID, len(note.Data), has)
+	return checkPayloads(t, r)
+}
+
+// checkPayloads compares the payloads that facts name, each of which has its hash as a key, with the keys.
+func checkPayloads(t *testing.T, r *ledger.Record) int {
+	t.Helper()
+	f, err := stardust.Codec{}.Facts(r, testTrust(t))
+	if err != nil {
+		t.Fatal(err)
 	}
-	return len(roles(r, ledger.KeyPayload))
+	want := map[string]ledger.Role{}
+	for _, p := range f.Payloads {
+		if sum := sha256.Sum256(r.Parts[0].Raw[p.Off : p.Off+p.Len]); p.Len > 0 {
+			want[string(sum[:])] = ledger.RoleMention
+		}
+	}
+	if got := roles(r, ledger.KeyPayload); !maps.Equal(got, want) {
+		t.Errorf("record %s: payload keys %x, facts name %x", r.ID, got, want)
+	}
+	return len(want)
 }
 
 func checkTransaction(t *testing.T, r *ledger.Record, tx *stardust.Transaction) {
