@@ -218,10 +218,6 @@ func record(ctx context.Context, t testing.TB, db *pebblestore.DB, recording, na
 		t.Fatal(err)
 	}
 	snapshot := filepath.Join(dir, "genesis_snapshot.bin")
-	genesis, err := os.ReadFile(snapshot)
-	if err != nil {
-		t.Fatal(err)
-	}
 	f := named(t, name, "", raw)
 	w, err := db.Writer(ctx, f.row)
 	if err != nil {
@@ -246,5 +242,15 @@ func record(ctx context.Context, t testing.TB, db *pebblestore.DB, recording, na
 	if err := errors.Join(err, w.Close(), rec.Close()); err != nil {
 		t.Fatal(err)
 	}
-	return genesis
+	return genesisOf(t, recording)
+}
+
+// genesisOf returns the snapshot that a recording begins with.
+func genesisOf(t testing.TB, recording string) []byte {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(ledgertest.Recording(t, recording), "genesis_snapshot.bin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
 }

@@ -22,6 +22,8 @@ type doc struct {
 	id          string // as the era writes it
 	time        int64  // of its unit, ms
 	kind, state string
+	// idle is a unit that did nothing itself: only who names it by id: finds it.
+	idle bool
 
 	names  map[name]bool
 	texts  []string   // readable ones
@@ -87,6 +89,7 @@ type era interface {
 type net struct {
 	name, follows string
 	id            ledger.NetID
+	row           ledger.Network
 	era           era
 	docs          []*doc // in order
 	next          uint64 // the unit to be read next
@@ -94,16 +97,6 @@ type net struct {
 
 // world is all networks, in the order of answers.
 type world struct{ nets []*net }
-
-// docs returns all of nets, oldest first, up to the units of upTo where that names a network.
-func (w *world) docs(selected func(*net) bool) (out []*doc) {
-	for i := len(w.nets) - 1; i >= 0; i-- {
-		if selected(w.nets[i]) {
-			out = append(out, w.nets[i].docs...)
-		}
-	}
-	return out
-}
 
 // catchUp reads what was committed behind what n has.
 func (n *net) catchUp(ctx context.Context, store storage.Reader) error {

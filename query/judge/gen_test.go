@@ -226,7 +226,8 @@ func (a *asker) mangledWord(w string) string {
 	case 0:
 		return strings.ToUpper(w)
 	case 1:
-		return strings.ToTitle(w[:1]) + w[1:]
+		first, size := utf8.DecodeRuneInString(w)
+		return string(unicode.ToTitle(first)) + w[size:]
 	}
 	return w
 }

@@ -32,7 +32,7 @@ func TestLanguage(t *testing.T) {
 			}
 		}
 		text := string(query)
-		_, want := understand(text, a.world.nets)
+		_, want := understand(text, a.world.nets, a.world)
 		if _, boxes := boxed(text); boxes {
 			continue // need not be in the language
 		}

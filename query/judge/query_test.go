@@ -3,11 +3,13 @@ package judge_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"permanode/ledger"
 )
@@ -15,8 +17,9 @@ import (
 // A test says whether a doc is selected.
 type test func(*doc) bool
 
-// understand reads a query by docs/query.md for the networks asked. An error says that there must be no answer.
-func understand(query string, asked []*net) (t test, err error) {
+// understand reads a query by docs/query.md for the networks asked, of all that there are. An error says that there must
+// be no answer.
+func understand(query string, asked []*net, w *world) (t test, err error) {
 	defer func() {
 		switch why := recover().(type) {
 		case nil:
@@ -29,7 +32,11 @@ func understand(query string, asked []*net) (t test, err error) {
 			panic(why)
 		}
 	}()
-	u := &reader{rest: []rune(query), asked: asked}
+	u := &reader{rest: []rune(query), asked: asked, world: w, idle: map[name]bool{}}
+	defer func() { t = u.awake(t) }()
+	if !utf8.ValidString(query) {
+		u.bad("bytes that are no text")
+	}
 	if word, ok := boxed(query); ok {
 		return u.box(word), u.lacks
 	}
@@ -54,7 +61,19 @@ var (
 type reader struct {
 	rest  []rune
 	asked []*net
-	lacks error // errMeaning
+	world *world
+	lacks error         // errMeaning
+	idle  map[name]bool // units that id: names
+}
+
+// awake leaves out units that did nothing themselves and that the query does not name.
+func (u *reader) awake(t test) test {
+	return func(d *doc) bool {
+		if d.idle && !slices.ContainsFunc(slices.Collect(maps.Keys(d.names)), func(of name) bool { return u.idle[of] }) {
+			return false
+		}
+		return t(d)
+	}
 }
 
 func (u *reader) bad(format string, args ...any) {
@@ -276,9 +295,6 @@ func (u *reader) tag(text string, quoted, star bool) test {
 	}
 }
 
-// identifies are the sorts of names that id: asks for.
-var identifies = []string{"record", "transaction", "unit", "output", "object", "payload", "addr"}
-
 // named is for fields whose value each era reads in its own way; one must be able to.
 func (u *reader) named(field, text string) test {
 	meant := map[*net][]name{}
@@ -286,6 +302,7 @@ func (u *reader) named(field, text string) test {
 		for _, of := range n.era.read(text) {
 			if of.sort == field || field == "id" {
 				meant[n] = append(meant[n], of)
+				u.idle[of] = of.sort == "unit"
 			}
 		}
 	}
@@ -305,7 +322,7 @@ func (u *reader) listed(text string, list func(*net) []string, of func(*doc) str
 }
 
 func (u *reader) network(text string) test {
-	if !slices.ContainsFunc(u.asked, func(n *net) bool { return n.name == text }) {
+	if !slices.ContainsFunc(u.world.nets, func(n *net) bool { return n.name == text }) {
 		u.none("no network %q", text)
 	}
 	return func(d *doc) bool { return d.net.name == text }
@@ -395,13 +412,23 @@ var fields = []string{
 
 // box reads a word of a search box ("The search box").
 func (u *reader) box(word string) test {
+	_, isHex := unhex(word)
+	isHex = isHex && strings.HasPrefix(strings.ToLower(word), "0x")
 	for _, n := range u.asked {
 		if len(n.era.read(word)) > 0 {
-			return u.named("id", word)
+			id := u.named("id", word)
+			if !isHex {
+				return id
+			}
+			tag := u.tag(word, false, false) // what is hex may be a tag as well
+			return func(d *doc) bool { return id(d) || tag(d) }
 		}
 	}
+	if strings.HasPrefix(strings.ToLower(word), "0x") && !isHex {
+		return u.words(word, false)
+	}
 	tag := u.tag(word, false, false)
-	if strings.HasPrefix(word, "0x") || strings.HasPrefix(word, "0X") {
+	if isHex {
 		return tag
 	}
 	if len(split(word)) == 0 {

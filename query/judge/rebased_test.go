@@ -29,7 +29,11 @@ func (ch chain) unit(n *net, cone *ledger.Cone) (out []*doc) {
 		ch.record(d, cone.Records[i].Parts)
 		out = append(out, d)
 	}
-	return out
+	d := fresh(n, cone, ledger.UnitPos)
+	id := hash([]byte("CheckpointSummary::"), cone.Unit.Header)
+	d.id, d.kind, d.idle = base58(id), "unit", true
+	d.is("unit", id)
+	return append(out, d)
 }
 
 // bcs cuts BCS from the front.
@@ -95,11 +99,8 @@ func (ch chain) record(d *doc, parts []ledger.Part) {
 	tx.take(3)
 	from := tx.b
 	quiet := ch.transaction(d, tx)
-	if d.kind != "Genesis" && d.kind != "EndOfEpochTransaction" && !quiet {
-		data := from[:len(from)-len(tx.b)]
-		d.identify(data)
-	} else { // where the data ends is told by the effects, which name its digest
-		d.identify(nil)
+	if d.kind == chainKinds[0] { // of others the data is not read to its end
+		d.id = base58(hash([]byte("TransactionData::"), from[:len(from)-len(tx.b)]))
 	}
 	effects := &bcs{cursor{parts[1].Raw}}
 	digest := ch.effects(d, effects, quiet)
@@ -121,13 +122,6 @@ func (ch chain) record(d *doc, parts []ledger.Part) {
 		case ledger.PartOutput:
 			ch.object(d, b)
 		}
-	}
-}
-
-// identify compares the digest of the transaction with what the effects will say.
-func (d *doc) identify(data []byte) {
-	if data != nil {
-		d.id = base58(hash([]byte("TransactionData::"), data))
 	}
 }
 
@@ -232,7 +226,12 @@ func (ch chain) pure(d *doc, b []byte) {
 			body = b[1+used:]
 		}
 	}
-	d.payload(body)
+	before := len(d.texts)
+	defer func() {
+		if len(body) > 32 || len(d.texts) > before { // longer than any number or address, or text
+			d.payload(body)
+		}
+	}()
 	single := func(b []byte) bool {
 		n, used := framed(b)
 		if used == 0 || n != len(b)-used || n < 3 || !legible(b[used:]) {

@@ -66,10 +66,8 @@ func (t *tangle) unit(n *net, cone *ledger.Cone) (out []*doc) {
 	id := hash(cone.Unit.Header)
 	d.id, d.kind = hexOf(string(id)), "unit"
 	d.is("unit", id)
-	if t.receipt(d, cone.Unit.Header, id) {
-		out = append(out, d)
-	}
-	return out
+	d.idle = !t.receipt(d, cone.Unit.Header, id)
+	return append(out, d)
 }
 
 func (t *tangle) block(d *doc, raw []byte) {
