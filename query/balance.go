@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"permanode/index/lang"
-	"permanode/internal/ranges"
 	"permanode/ledger"
 	"permanode/storage"
 )
@@ -88,7 +87,7 @@ func (a *Archive) Balance(ctx context.Context, n Network, owner string, at Momen
 	}
 	var in storage.Span
 	for _, s := range cov.Spans {
-		if s.Has(seq) {
+		if s.Has(seq) || seq == s.Lo-1 {
 			in = s
 		}
 	}
@@ -124,11 +123,14 @@ func (a *Archive) moment(ctx context.Context, n Network, cov storage.Coverage, a
 	}
 	switch {
 	case at.TimeMs != nil:
-		return a.until(ctx, n, have, *at.TimeMs)
+		return a.until(ctx, n, cov, *at.TimeMs)
 	case at.Unit != nil:
 		seq = *at.Unit
 	default:
 		seq = have.Ranges()[len(have.Ranges())-1].Hi
+	}
+	if s := cov.Spans[0]; seq == s.Lo-1 && len(s.Snapshot) > 0 {
+		return seq, s.PrevTime, nil
 	}
 	if !have.Has(seq) {
 		return 0, 0, &NoBalanceError{n.Name, fmt.Sprintf("unit %d is not held; held are units %s", seq, setText(have)), storage.ErrNotFound}
@@ -140,8 +142,10 @@ func (a *Archive) moment(ctx context.Context, n Network, cov storage.Coverage, a
 	return seq, u.TimeMs, nil
 }
 
-// until returns the newest unit that was signed by then. A unit that is missing right behind it may have been, too.
-func (a *Archive) until(ctx context.Context, n Network, have ranges.Set, ms int64) (uint64, int64, error) {
+// until returns the newest unit that was signed by then, that of the snapshot which opened the archive included. A unit
+// that is missing right behind it may have been, too.
+func (a *Archive) until(ctx context.Context, n Network, cov storage.Coverage, ms int64) (uint64, int64, error) {
+	have := cov.Set()
 	end := ms
 	if end < math.MaxInt64 {
 		end++
@@ -149,6 +153,9 @@ func (a *Archive) until(ctx context.Context, n Network, have ranges.Set, ms int6
 	by, err := a.store.SeqAt(ctx, n.ID, math.MinInt64, end)
 	if err != nil {
 		return 0, 0, fmt.Errorf("units of %s signed by %s: %w", n.Name, timeText(ms), err)
+	}
+	if s := cov.Spans[0]; by.Len() == 0 && len(s.Snapshot) > 0 && s.PrevTime <= ms {
+		return s.Lo - 1, ms, nil
 	}
 	if by.Len() == 0 {
 		return 0, 0, &NoBalanceError{n.Name, "every unit that is held was signed later than " + timeText(ms), storage.ErrNotFound}
