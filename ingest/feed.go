@@ -187,6 +187,13 @@ func (m *FeedMeter) Drop(why string) {
 	}
 }
 
+// Trouble says what is wrong while the feed is connected all the same.
+func (m *FeedMeter) Trouble(why string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.status.Problem = oneLine(why)
+}
+
 // Rang says that unit seq was rung.
 func (m *FeedMeter) Rang(seq uint64) {
 	m.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -220,7 +221,6 @@ func (m *MQTT) session(ctx context.Context, in *inbox, silence time.Duration) er
 	}
 	err := m.subscribe(ctx, client)
 	if err == nil {
-		m.meter.Up()
 		err = in.listen(ctx, silence)
 	}
 	cancel(err) // only the first cause counts
@@ -254,7 +254,7 @@ func last(err error) error {
 	return err
 }
 
-// subscribe asks for the topics and returns an error unless the broker grants one of them.
+// subscribe asks for the topics. The feed is up once the broker grants one of them.
 func (m *MQTT) subscribe(ctx context.Context, client mqtt.Client) error {
 	wanted := map[string]byte{}
 	for _, topic := range topics {
@@ -276,16 +276,19 @@ func (m *MQTT) subscribe(ctx context.Context, client mqtt.Client) error {
 	if err := t.Error(); err != nil {
 		return err
 	}
-	granted := 0
+	var refused []string
 	for topic, code := range t.Result() {
 		if code != 0 {
-			m.meter.Drop(fmt.Sprintf("the broker refuses %s (%#x)", topic, code))
-			continue
+			refused = append(refused, topic)
 		}
-		granted++
 	}
-	if granted == 0 {
+	if len(refused) == len(topics) {
 		return errors.New("the broker refuses all topics")
+	}
+	m.meter.Up()
+	if len(refused) > 0 {
+		slices.Sort(refused)
+		m.meter.Trouble("the broker refuses " + strings.Join(refused, " and "))
 	}
 	return nil
 }
