@@ -130,6 +130,23 @@ func TestReopen(t *testing.T) {
 	}
 }
 
+// TestLongCatchUp: shards are closed while units come, not at the end alone.
+func TestLongCatchUp(t *testing.T) {
+	_, s := filled(15, 300)
+	x := opened(t, t.TempDir(), s, 70)
+	catchUp(t, x, s)
+	n := mustEnter(t, x)
+	docs := len(s.ordsOf(s.covered))
+	if closed := len(n.current().closed); closed < docs/100 {
+		t.Errorf("%d closed shards of %d documents, at 70 each", closed, docs)
+	}
+	for _, sh := range n.current().closed {
+		if sh.man.Docs < 70 || sh.man.Docs > 140 {
+			t.Errorf("shard %s has %d documents", sh.name, sh.man.Docs)
+		}
+	}
+}
+
 // TestReadOnly: two at once read what a writer left, and change nothing.
 func TestReadOnly(t *testing.T) {
 	r, s := filled(2, 60)

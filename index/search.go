@@ -125,11 +125,11 @@ func (s *search) full(units ranges.Set) bool {
 	if s.req.Limit == 0 || units.Len() == 0 {
 		return true
 	}
-	best := ledger.Ord{Seq: first(units)}
+	begin, end := ledger.Ord{Seq: first(units)}, ledger.Ord{Seq: last(units), Pos: ledger.UnitPos}
 	if s.window.newest {
-		best = ledger.Ord{Seq: last(units), Pos: ledger.UnitPos}
+		begin, end = end, begin
 	}
-	return !s.fits(best)
+	return !s.fits(begin) || !s.window.behind(end)
 }
 
 // fits reports whether a hit at o would stand on the page.
@@ -166,7 +166,7 @@ func (s *search) shard(v *snapshot, within ranges.Set) (err error) {
 	if err != nil {
 		return err
 	}
-	page, total, doubts, err := s.certain(v, parts)
+	page, total, doubts, err := s.certain(v, parts, s.full(within))
 	if err != nil {
 		return err
 	}
@@ -213,18 +213,19 @@ func (s *search) eval(v *snapshot, within ranges.Set) ([]*found, error) {
 }
 
 // certain returns the first hits among those that terms tell, how many there are, and the doubtful ones in order.
-func (s *search) certain(v *snapshot, parts []*found) (page []ledger.Ord, total uint64, doubts []ledger.Ord, err error) {
+// Where the page is full nothing is in order, and no table is needed to count.
+func (s *search) certain(v *snapshot, parts []*found, full bool) (page []ledger.Ord, total uint64, doubts []ledger.Ord, err error) {
 	for _, f := range parts {
 		total += f.sure.GetCardinality()
 		left := f.doubtful()
-		if left.IsEmpty() && (f.sure.IsEmpty() || s.req.Limit == 0) {
+		if left.IsEmpty() && (f.sure.IsEmpty() || full) {
 			continue
 		}
 		t, err := s.x.tables.of(v.shard, f.seg)
 		if err != nil {
 			return nil, 0, nil, err
 		}
-		if s.req.Limit > 0 {
+		if !full {
 			page = append(page, t.first(f.sure, &s.window, s.want())...)
 		}
 		doubts = append(doubts, t.all(left, &s.window)...)

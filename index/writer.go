@@ -77,11 +77,13 @@ func (w *writer) follow(ctx context.Context, c *ledger.Cone) error {
 	if err != nil {
 		return err
 	}
+	over := false
 	for _, d := range docs {
 		w.batch.Update(d)
 		w.docs++
 		w.bytes += d.size
 		if w.full() {
+			over = true
 			w.account.begun.Add(seq, seq)
 			if err := w.flush(); err != nil {
 				return err
@@ -91,13 +93,10 @@ func (w *writer) follow(ctx context.Context, c *ledger.Cone) error {
 	w.account.begun.Remove(seq, seq)
 	w.account.done.Add(seq, seq)
 	w.done.Add(seq, seq)
-	if !w.full() {
+	if !over && !w.full() {
 		return nil
 	}
-	if err := w.flush(); err != nil {
-		return err
-	}
-	return w.closeFull(ctx)
+	return w.sync(ctx) // a shard is closed between units alone, so whenever something was written
 }
 
 func (w *writer) full() bool {
