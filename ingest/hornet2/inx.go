@@ -93,12 +93,14 @@ func parseINX(address string) (string, error) {
 	switch {
 	case err != nil:
 		return "", errors.New("an INX address is not HOST:PORT; " + how)
+	case u.User != nil:
+		return "", errors.New("an INX address holds a user or password, and INX knows neither; " + how)
 	case u.Scheme != inxScheme || u.Opaque != "":
 		return "", fmt.Errorf("INX address %q does not begin with inx://; %s", u.Redacted(), how)
 	case u.Hostname() == "":
 		return "", fmt.Errorf("INX address %q names no host; %s", u.Redacted(), how)
-	case u.User != nil:
-		return "", errors.New("an INX address holds a user or password, and INX knows neither; " + how)
+	case strings.Contains(u.Hostname(), ":") && net.ParseIP(u.Hostname()) == nil:
+		return "", fmt.Errorf("INX address %q names no host; %s", u.Redacted(), how)
 	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
 		return "", fmt.Errorf("INX address %q has something behind the port; %s", u.Redacted(), how)
 	}
@@ -107,7 +109,7 @@ func parseINX(address string) (string, error) {
 		port = inxPort
 	}
 	if v, err := strconv.ParseUint(port, 10, 16); err != nil || v == 0 {
-		return "", fmt.Errorf("INX address %q has the port %q; 1 to 65535 are possible", u.Redacted(), port)
+		return "", fmt.Errorf("INX address %q has the port %q; %s with a port of 1 to 65535", u.Redacted(), port, how)
 	}
 	return net.JoinHostPort(u.Hostname(), port), nil
 }

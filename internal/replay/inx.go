@@ -150,6 +150,11 @@ func (c *inxCall) send(seq uint64, messages [][]byte, err error) error {
 			return err
 		}
 	}
+	for a.Trickle != nil {
+		if err := c.stream.SendMsg(frame.Bytes(a.Trickle())); err != nil {
+			return err
+		}
+	}
 	if a.Stall {
 		<-c.stream.Context().Done()
 		return c.stream.Context().Err()

@@ -18,6 +18,9 @@ type INXAnswer struct {
 	Err      error    // the gRPC status that ends the call, once the messages are sent; nil is an orderly end
 	Stall    bool     // once the messages are sent nothing more is, and the call does not end
 
+	// Trickle, if it is set, gives one more message after the other until the client has enough.
+	Trickle func() []byte
+
 	// Other returns the honest messages for the same question about another unit.
 	Other func(seq uint64) [][]byte
 }
