@@ -154,6 +154,9 @@ func FuzzRecognise(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		keys := (Codec{}).Recognise(text, ledger.Trust{})
+		if err := (Codec{}).Misread(text, ledger.Trust{}); err != nil && len(keys) > 0 {
+			t.Errorf("%q names %q and is misread: %v", text, keys, err)
+		}
 		for i, k := range keys {
 			if slices.Contains(keys[:i], k) {
 				t.Errorf("%q names %q twice", text, k)

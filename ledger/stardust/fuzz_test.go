@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -177,6 +179,45 @@ func FuzzParseBech32(f *testing.F) {
 		}
 		if got := a.Bech32(hrp); got != strings.ToLower(text) {
 			t.Fatalf("written as %q, read from %q", got, text)
+		}
+	})
+}
+
+// FuzzDecodeHolding: a row that is read is written as one that reads the same.
+func FuzzDecodeHolding(f *testing.F) {
+	h := holding{amount: 7, tokens: map[FoundryID]*big.Int{{8}: big.NewInt(5), {8, 1}: new(big.Int).Lsh(big.NewInt(1), 255)}, expiring: []OutputID{{1}, {2}}}
+	f.Add(h.encode())
+	f.Add((&holding{}).encode())
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		h, err := decodeHolding(raw)
+		if err != nil {
+			if !errors.Is(err, errState) {
+				t.Fatalf("untyped error: %v", err)
+			}
+			return
+		}
+		again, err := decodeHolding(h.encode())
+		if err != nil || again.amount != h.amount || len(again.tokens) != len(h.tokens) || !slices.Equal(again.expiring, h.expiring) {
+			t.Fatalf("%+v is read again as %+v (%v)", h, again, err)
+		}
+		for id, sum := range h.tokens {
+			if again.tokens[id] == nil || again.tokens[id].Cmp(sum) != 0 {
+				t.Fatalf("token %x: %s is read again as %s", id, sum, again.tokens[id])
+			}
+		}
+	})
+}
+
+// FuzzMisread: what is recognised resembles nothing else, and what is neither is quick and quiet.
+func FuzzMisread(f *testing.F) {
+	for _, s := range []string{"tst1", "iota1qqqq", "0x" + strings.Repeat("ab", 20), strings.Repeat("a", 63) + "g", "did:iota:0x", "sha256:00", "bafkrei"} {
+		f.Add(s)
+	}
+	trust := ledger.Trust{Rules: &Rules{genesis: parameterEntry{Parameters: Parameters{HRP: "tst"}}}}
+	f.Fuzz(func(t *testing.T, text string) {
+		keys, err := Codec{}.Recognise(text, trust), Codec{}.Misread(text, trust)
+		if len(keys) > 0 && err != nil {
+			t.Errorf("%q names %q and is misread: %v", text, keys, err)
 		}
 	})
 }
