@@ -53,6 +53,7 @@ type feedConfig struct {
 	URL  string `mapstructure:"url"` // or a path, for types that have one
 
 	timeout time.Duration // for one answer; 0 means the feed's default
+	pause   time.Duration // longest between two attempts to connect; 0 means the feed's default
 	memory  int64         // of its network; 0 means the feed's defaults
 }
 

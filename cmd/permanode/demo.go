@@ -103,7 +103,7 @@ func (p *program) demo(ctx context.Context, ln net.Listener, dir string, pace ti
 	defer svc.metricsAt.Close() // closed by its server, if it comes to that
 	defer func() { err = errors.Join(err, svc.close()) }()
 	for _, n := range nets {
-		p.say("%s answers at %s", n.what, n.Sources[0].Name())
+		p.say("%s answers at %s", n.what, n.at)
 		n.Network, n.Quarantine, n.Log = networkName(n.Trust), quarantine(dir), log
 		if n.took, n.pulled, err = p.pull(ctx, svc, n.Config); err != nil {
 			return err

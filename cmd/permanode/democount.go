@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"time"
 
 	"permanode/ledger"
 	"permanode/ledger/rebased"
@@ -119,13 +121,56 @@ func (p *program) demoReport(ctx context.Context, a *query.Archive, nets []*demo
 		if err := p.printf("%s\n", c.text(n, net)); err != nil {
 			return err
 		}
-		base := fmt.Sprintf("http://%s/v1/networks/%s", at.api, n.Name)
-		try += fmt.Sprintf("  curl %s/coverage\n  curl %s/records/%s\n  curl '%s/units/%d/records?limit=3'\n", base, base, c.example, base, c.unit)
+		more, err := c.commands(ctx, a, n, net, at)
+		if err != nil {
+			return err
+		}
+		try += more
 	}
 	return p.printf(`Try, in another terminal:
-%s%s
-The API answers at http://%s until Ctrl-C. The archive stays in %s; then also: permanode check --full --data %s
-`, try, plugText(nets, at.plug), at.api, at.dir, at.dir)
+%s  curl http://%s/metrics
+%s
+The API answers at http://%s until Ctrl-C. The archive stays in %s; then also: %s check --full --data %s
+`, try, at.metrics, plugText(nets, at.plug), at.api, at.dir, os.Args[0], at.dir)
+}
+
+// commands are what a stranger can try with a network.
+func (c *demoCount) commands(ctx context.Context, a *query.Archive, n query.Network, net *demoNet, at demoPlaces) (string, error) {
+	server := "http://" + at.api
+	base := fmt.Sprintf("%s/v1/networks/%s", server, n.Name)
+	text := fmt.Sprintf("  curl %s/coverage\n  curl %s/records/%s\n  curl '%s/units/%d/records?limit=3'\n", base, base, c.example, base, c.unit)
+	if net.node == nil {
+		return text, nil
+	}
+	r, err := a.Resource(ctx, n, c.example)
+	if err != nil {
+		return "", err
+	}
+	shown, err := a.Describe(ctx, n, &r)
+	if err != nil {
+		return "", err
+	}
+	signed, err := time.Parse(time.RFC3339, shown.Time)
+	if err != nil {
+		return "", err
+	}
+	for _, q := range demoQueries {
+		text += fmt.Sprintf("  %s search --server %s --limit 3 %s   # %s\n", os.Args[0], server, q.query, q.what)
+	}
+	text += fmt.Sprintf("  %s status --server %s   # how it stands: the node goes on meanwhile\n", os.Args[0], server)
+	if len(shown.Addresses) > 0 {
+		day := signed.AddDate(0, 0, 1).Format(time.DateOnly)
+		text += fmt.Sprintf("  curl '%s/v1/addresses/%s?at=%s&limit=1'   # what it held that day\n", server, shown.Addresses[0], day)
+	}
+	return text, nil
+}
+
+// demoQueries find something in the recording. They are written for a shell.
+var demoQueries = []struct{ query, what string }{
+	{"battery", "a word"},
+	{`'"clearing container"'`, "a phrase"},
+	{"tag:INVOICE", "a tag"},
+	{"'請求書 currency=CHF NOT state:conflicting'", "a piece of a text without spaces, and a JSON value"},
 }
 
 // plugText tells of the node that goes on, and of its plug.

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"permanode/ingest"
-	"permanode/ingest/hornet2"
 	"permanode/internal/replay"
 	"permanode/internal/replay/iotareplay"
 	"permanode/ledger"
@@ -27,7 +26,7 @@ import (
 
 // demoNet is one of the networks of the demo: what collects it, and how it is told about.
 type demoNet struct {
-	what string // of the network, in a sentence
+	what, at string // the node, in a sentence, and its address
 	ingest.Config
 	node   *livingNode // nil where nothing goes on
 	count  func(n query.Network, c *demoCount, cone *ledger.Cone) error
@@ -67,35 +66,58 @@ func demoStardust(p *program, pace time.Duration, held func(network string) uint
 	end = func() error { remove(); return rec.Close() }
 	node := replay.NewNode(rec)
 	node.SetTip(max(demoBegin, held(networkName(trust))))
-	living, err := newLivingNode(node, rec.Last, pace, p.say, restWire(node))
+	inx, err := replay.NewINX(node)
 	if err != nil {
 		return nil, err
 	}
-	address := living.wires[0].url()
-	source, err := hornet2.New(hornet2.Config{URL: address})
+	living, err := newLivingNode(node, rec.Last, pace, p.say, restWire(node), inxWire(inx))
 	if err != nil {
-		living.close()
 		return nil, err
 	}
-	feed, err := hornet2.NewMQTT(hornet2.MQTTConfig{URL: strings.Replace(address, "http://", "ws://", 1), Pause: demoPause})
+	all, err := demoFeeds(living)
 	if err != nil {
 		living.close()
-		source.Close()
 		return nil, err
 	}
 	return &demoNet{
-		what: "a node of the Stardust tangle " + trust.Name + ", recorded,",
+		what: "a node of the Stardust tangle " + trust.Name + ", recorded,", at: living.wires[0].url() + " and " + living.wires[1].url(),
 		Config: ingest.Config{
-			Codec: stardust.Codec{}, Trust: trust, Sources: []ingest.Source{source}, Feeds: []ingest.Feed{feed}, Snapshot: []string{snapshot},
+			Codec: stardust.Codec{}, Trust: trust, Sources: plainSources(all), Feeds: plainFeeds(all), Snapshot: []string{snapshot},
 		},
 		node:  living,
 		count: countStardust,
 		close: func() error {
 			living.close()
-			source.Close()
-			return end()
+			return errors.Join(closeSources(all), end())
 		},
 	}, nil
+}
+
+// demoFeeds opens the three ways to the node: as the config of a service would name them.
+func demoFeeds(n *livingNode) (all []*source, err error) {
+	rest, inx := n.wires[0].url(), n.wires[1].url()
+	for _, f := range []feedConfig{
+		{Name: "node-rest", Type: feedHornet2, URL: rest},
+		{Name: "node-mqtt", Type: feedMQTT, URL: strings.Replace(rest, "http://", "ws://", 1), pause: demoPause},
+		{Name: "node-inx", Type: feedINX, URL: inx},
+	} {
+		s, err := feedTypes[f.Type].open(context.Background(), f)
+		if err != nil {
+			return nil, errors.Join(err, closeSources(all))
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+func inxWire(x *replay.INX) *wire {
+	return &wire{name: "INX", form: "inx://%s", start: func(addr string) (string, func(), error) {
+		s, err := x.Serve(addr)
+		if err != nil {
+			return "", nil, err
+		}
+		return s.Addr(), s.Stop, nil
+	}}
 }
 
 // restWire is the node's REST, with MQTT over WebSocket on the same port, as a Hornet node has them.
@@ -155,7 +177,7 @@ func demoRebased(ctx context.Context) (*demoNet, error) {
 		return nil, err
 	}
 	return &demoNet{
-		what:   "a node of a small Rebased network, constructed,",
+		what: "a node of a small Rebased network, constructed,", at: node.name,
 		Config: ingest.Config{Codec: rebased.Codec{}, Trust: trust, Sources: []ingest.Source{node.Source}},
 		count:  countRebased,
 		close: func() error {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +18,8 @@ import (
 	"permanode/storage"
 )
 
-const exportHelp = `Writes everything in coverage, oldest first, networks by name.
+const exportHelp = `Writes everything in coverage, or what a query finds (permanode help search, docs/query.md), oldest first; networks
+by name, with a query in the reverse of a search's order. There is no limit to the number of rows.
 
 ndjson: one object a record with network, seq, pos, id, state, reason, basis, kind, time, tag, addresses, sha256; then
 the line {"_end":true,"rows":N,"sha256":"…"} with the SHA-256 of all bytes before it. An export that did not finish has
@@ -25,16 +27,22 @@ no such line.
 cones: a file of whole units of one network, which permanode ingest --from FILE proves and reads.
 
 With -o the file appears when it is whole, and not before. Exit status: 0 all of it; 4 all that is held, and a gap lies
-inside: it is named.`
+inside, or the index lies behind: it is named.`
 
 func (p *program) exportCommand() *cobra.Command {
 	var d dataFlags
 	format, out := "ndjson", ""
 	c := &cobra.Command{
-		Use: "export [-o FILE]", Short: "Write all records, or whole units, oldest first", Long: exportHelp, Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if format != "ndjson" && format != "cones" {
+		Use: "export [QUERY] [-o FILE]", Short: "Write all records, what a query finds, or whole units, oldest first", Long: exportHelp,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			switch {
+			case format != "ndjson" && format != "cones":
 				return usagef("use ndjson or cones", "--format %q is no format of an export", format)
+			case len(args) > 0 && format == "cones":
+				return usagef("leave the query out, or use --format ndjson", "a cone file holds whole units, which no query selects")
+			case len(args) > 0:
+				return p.exportQuery(c.Context(), &d, strings.Join(args, " "), out)
 			}
 			return p.read(c, &d, func(a *query.Archive, networks []query.Network) error {
 				return p.writeTo(out, func(w io.Writer) error {
@@ -55,6 +63,29 @@ func (p *program) exportCommand() *cobra.Command {
 	c.Flags().StringVarP(&out, "out", "o", "", "file to write (default: standard output)")
 	return c
 }
+
+// exportQuery writes what a query finds.
+func (p *program) exportQuery(ctx context.Context, d *dataFlags, text, out string) error {
+	return p.readIndexed(ctx, d, func(a *query.Archive, networks []query.Network) error {
+		m := p.meter("rows")
+		defer m.end()
+		err := p.writeTo(out, func(w io.Writer) error {
+			return a.ExportQuery(ctx, networks, text, w, func(rows, total uint64) { m.report(rows, total, "") })
+		})
+		if errors.Is(err, storage.ErrIncomplete) {
+			err = &incompleteExport{err}
+		}
+		return err
+	})
+}
+
+// incompleteExport reports an export whose query could not be asked of all that was wanted.
+type incompleteExport struct{ error }
+
+func (e *incompleteExport) Unwrap() error { return e.error }
+
+// Hint is the next step.
+func (e *incompleteExport) Hint() string { return incompleteHint(e.Error()) }
 
 func (p *program) exportCones(ctx context.Context, a *query.Archive, networks []query.Network, w io.Writer) error {
 	if len(networks) != 1 {

@@ -99,7 +99,7 @@ func withLines(raw []byte, what string) ([]byte, []string, error) {
 }
 
 func openMQTT(_ context.Context, f feedConfig) (*source, error) {
-	feed, err := hornet2.NewMQTT(hornet2.MQTTConfig{Name: f.Name, URL: f.URL, Timeout: f.timeout})
+	feed, err := hornet2.NewMQTT(hornet2.MQTTConfig{Name: f.Name, URL: f.URL, Timeout: f.timeout, Pause: f.pause})
 	if err != nil {
 		return nil, usagef("write it like "+feedTypes[feedMQTT].example, "%w", err)
 	}

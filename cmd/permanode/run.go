@@ -174,7 +174,6 @@ func (s *service) follow(ctx context.Context, conf *config, n networkConfig) (_ 
 			err = errors.Join(err, closeSources(sources))
 		}
 	}()
-	var feeds []ingest.Feed
 	memory := max(int64(conf.Memory)/int64(len(conf.Networks)), 8<<20)
 	for _, f := range n.Feeds {
 		f.memory = memory
@@ -187,7 +186,7 @@ func (s *service) follow(ctx context.Context, conf *config, n networkConfig) (_ 
 		if err != nil {
 			return nil, err
 		}
-		sources, feeds = append(sources, opened), append(feeds, opened.feeds...)
+		sources = append(sources, opened)
 	}
 	w, err := openWriter(ctx, s.db, n.Name, n.Follows, trust)
 	if err != nil {
@@ -195,7 +194,7 @@ func (s *service) follow(ctx context.Context, conf *config, n networkConfig) (_ 
 	}
 	m := s.meter("units of " + n.Name)
 	c, err := ingest.New(ingest.Config{
-		Network: n.Name, Codec: codec, Trust: trust, Store: w, Sources: plainSources(sources), Feeds: feeds, Start: n.Start, Snapshot: n.Snapshot,
+		Network: n.Name, Codec: codec, Trust: trust, Store: w, Sources: plainSources(sources), Feeds: plainFeeds(sources), Start: n.Start, Snapshot: n.Snapshot,
 		Quarantine: quarantine(conf.DataDir), Memory: memory,
 		Log: s.log,
 		Progress: func(st ingest.Status) {

@@ -161,8 +161,11 @@ func (e *incompleteSearch) Error() string { return "the answer is incomplete: " 
 func (e *incompleteSearch) Unwrap() error { return storage.ErrIncomplete }
 
 // Hint is the next step.
-func (e *incompleteSearch) Hint() string {
-	if strings.Contains(e.why, "index") {
+func (e *incompleteSearch) Hint() string { return incompleteHint(e.why) }
+
+// incompleteHint says how what is missing comes: into the archive, or into its index.
+func incompleteHint(why string) string {
+	if strings.Contains(why, "index") {
 		return "the index goes on while run or ingest runs; permanode index rebuild makes it again where it is damaged"
 	}
 	return "a gap closes when a source has the unit: run ingest again with another --from"

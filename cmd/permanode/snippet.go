@@ -105,7 +105,7 @@ func itemText(item query.Item, r *query.Record, look *snippets) string {
 	t.line("id", "%s", item.ID)
 	t.line("time", "%s", item.Time)
 	t.line("what", "%s, %s", item.Kind, item.State)
-	if len(item.Roles) > 0 {
+	if len(item.Roles) > 1 || len(item.Roles) == 1 && item.Roles[0] != "mention" {
 		t.line("found as", "%s: %s", item.As, strings.Join(item.Roles, ", "))
 	}
 	for _, tag := range r.Tags {

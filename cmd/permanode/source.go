@@ -46,6 +46,13 @@ func plainSources(all []*source) (out []ingest.Source) {
 	return out
 }
 
+func plainFeeds(all []*source) (out []ingest.Feed) {
+	for _, s := range all {
+		out = append(out, s.feeds...)
+	}
+	return out
+}
+
 func closeSources(all []*source) (err error) {
 	for _, s := range all {
 		err = errors.Join(err, s.close())
