@@ -340,7 +340,7 @@ func TestAddressRoute(t *testing.T) {
 	}
 	oldest := read("/v1/addresses/" + strings.ToUpper(address) + "?order=oldest&limit=1000")
 	slices.Reverse(oldest.Items)
-	if fmt.Sprint(oldest.Items) != fmt.Sprint(newest.Items) {
+	if asJSON(oldest.Items) != asJSON(newest.Items) {
 		t.Errorf("the history is not the same both ways")
 	}
 	at := time.UnixMilli(l.times[5]).UTC().Format(time.RFC3339)

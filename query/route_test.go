@@ -1,0 +1,238 @@
+package query_test
+
+import (
+	"encoding/json"
+	"fmt"
+	neturl "net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"permanode/ledger"
+	"permanode/ledger/eras"
+	"permanode/query"
+	"permanode/storage"
+)
+
+// shimmer is an archive of the Shimmer network with nothing in it.
+func shimmer(t *testing.T) *query.Archive {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join("..", "testdata", "trust", "shimmer.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust, err := eras.ParseTrust(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newMemory()
+	m.nets = []ledger.Network{{ID: 1, Name: "shimmer", Era: trust.Era, Identity: trust.Identity, Trust: trust.Raw}}
+	m.cover[1] = storage.Coverage{Spans: []storage.Span{{Lo: 1, Hi: 1}}}
+	m.cones[1] = map[uint64]*ledger.Cone{1: toyCone(1, 0)}
+	return query.New(m, eras.Codec)
+}
+
+// An address of another network, with a typing error or of another chain is refused; an empty list is the answer to a
+// valid one alone (FR-08).
+func TestAddressForms(t *testing.T) {
+	const good = "smr1qqqqzqsrqszsvpcgpy9qkrqdpc83qygjzv2p29shrqv35xcur50p79v4tq5"
+	h := handler(shimmer(t))
+	for address, ok := range map[string]bool{
+		good: true, strings.ToUpper(good): true, "S" + good[1:]: false, good[:len(good)-1] + "6": false,
+		"smr1qqqqzqsrqszsvpcgpy9qkrqdpc83qygjzv2p29shrqv35xcur50p7ss989k":  false,
+		"iota1qqqqzqsrqszsvpcgpy9qkrqdpc83qygjzv2p29shrqv35xcur50p7juvtk9": false,
+		"0x" + strings.Repeat("1f", 20):                                    false, "0x" + strings.Repeat("1f", 31) + "1": false, "smr1": false, strings.Repeat("q", 90): false,
+	} {
+		for _, url := range []string{"/v1/addresses/" + address, "/v1/search?q=addr:" + address, "/v1/search?q=" + address} {
+			if address == strings.Repeat("q", 90) && strings.HasSuffix(url, "q="+address) {
+				continue // a word like another
+			}
+			got := get(t, h, url)
+			if want := map[bool]int{true: 200, false: 400}[ok]; got.status != want {
+				t.Errorf("%s: %d %s", url, got.status, got.body)
+			}
+			if ok && !strings.Contains(string(got.body), `"total":{"value":0,"relation":"exact"}`) {
+				t.Errorf("%s: %s", url, got.body)
+			}
+		}
+	}
+	got := get(t, h, "/v1/search?q=iota1qqqqzqsrqszsvpcgpy9qkrqdpc83qygjzv2p29shrqv35xcur50p7juvtk9")
+	if detail := string(got.body); !strings.Contains(detail, "network") || !strings.Contains(detail, "bad-query") {
+		t.Errorf("an address of another network: %s", detail)
+	}
+	taken := get(t, h, "/v1/search?q="+good)
+	if !strings.Contains(string(taken.body), `"taken":[{"as":"address","query":"id:`+good+`"}]`) {
+		t.Errorf("%s", taken.body)
+	}
+}
+
+// The catalogue of bad input, for the routes of search.
+func TestBadQueries(t *testing.T) {
+	l := newLibrary(t)
+	id := l.network("n", "")
+	l.unit(id, 1, day, "T|addr1A|x", "T|addr1A|y", "T|addr1A|z")
+	l.catchUp()
+	h := handler(l.indexed())
+	cursor, err := l.indexed().Search(t.Context(), query.SearchRequest{Networks: must(l.indexed().Networks(t.Context())), Query: "tag:T", Limit: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for url, want := range map[string]string{
+		"/v1/search?q=" + strings.Repeat("a", 5000):             "bad-query",
+		"/v1/search?q=" + strings.Repeat("a+", 65):              "bad-query",
+		"/v1/search?q=" + strings.Repeat("(", 40) + "a":         "bad-query",
+		"/v1/search?q=%ff":                                      "bad-query",
+		"/v1/search?q=*x":                                       "bad-query",
+		"/v1/search?q=nonsense:x":                               "bad-query",
+		"/v1/search?q=%22":                                      "bad-query",
+		"/v1/search?q=kind:x":                                   "bad-query",
+		"/v1/search?q=addr:x%0d%0aX:y":                          "bad-query",
+		"/v1/search?q=a&q=b":                                    "bad-parameter",
+		"/v1/search?query=a":                                    "bad-parameter",
+		"/v1/search?q=a&order=up":                               "bad-parameter",
+		"/v1/search?q=a&order=":                                 "bad-parameter",
+		"/v1/search?q=a&limit=0":                                "bad-parameter",
+		"/v1/search?q=a&limit=1001":                             "bad-parameter",
+		"/v1/search?q=a&facets=size":                            "bad-parameter",
+		"/v1/search?q=a&facets=tag,tag":                         "bad-parameter",
+		"/v1/search?q=a&facets=,":                               "bad-parameter",
+		"/v1/search?q=a&explain=maybe":                          "bad-parameter",
+		"/v1/search?q=a&network=m":                              "unknown-network",
+		"/v1/search?q=a&cursor=!!":                              "bad-cursor",
+		"/v1/search?q=a&cursor=" + cursor.Next:                  "bad-cursor",
+		"/v1/search?q=tag:T&order=oldest&cursor=" + cursor.Next: "bad-cursor",
+		"/v1/search/":                                           "bad-path",
+		"/v1/search/a":                                          "no-such-route",
+		"/v1/tags/":                                             "bad-path",
+		"/v1/tags/a/b":                                          "no-such-route",
+		"/v1/tags/0x414":                                        "bad-id",
+		"/v1/tags/0xzz":                                         "bad-id",
+		"/v1/tags/..":                                           "bad-path",
+		"/v1/tags/T?q=x":                                        "bad-parameter",
+		"/v1/tags/T?cursor=" + cursor.Next + "A":                "bad-cursor",
+		"/v1/addresses/x":                                       "bad-id",
+		"/v1/addresses/%00":                                     "bad-path",
+		"/v1/addresses/addr2A":                                  "bad-id",
+		"/v1/addresses/%22":                                     "bad-id",
+		"/v1/addresses/addr1A?at=now":                           "bad-parameter",
+		"/v1/addresses/addr1A?at=unit:-1":                       "bad-parameter",
+		"/v1/addresses/addr1A?at=99999":                         "bad-parameter",
+		"/v1/status?x=1":                                        "bad-parameter",
+	} {
+		r := httpGet("/")
+		u, err := neturl.Parse("http://x" + url)
+		if err != nil {
+			t.Fatalf("%s: %v", url, err)
+		}
+		r.URL, r.RequestURI = u, url
+		begin := time.Now()
+		checkProblem(t, url, do(t, h, r), want)
+		if took := time.Since(begin); took > 100*time.Millisecond {
+			t.Errorf("%.60s took %s", url, took)
+		}
+	}
+	if got := get(t, handler(l.plain()), "/v1/search?q=x+y"); got.status != 503 || !strings.Contains(string(got.body), "problem:no-index") {
+		t.Errorf("without an index: %d %s", got.status, got.body)
+	}
+}
+
+// Query and limits over HTTP give what the Go calls give.
+func TestSearchRoute(t *testing.T) {
+	l := newLibrary(t)
+	id := l.network("n", "")
+	for seq := range uint64(20) {
+		l.unit(id, seq, int64(seq)*day, "T|addr1A|word", "-||{\"a\":1}")
+	}
+	l.catchUp()
+	h := handler(l.indexed())
+	for _, q := range []string{"", "tag:T", "a=1", "word unit:3..9", "T"} {
+		var all []query.Item
+		url := "/v1/search?order=oldest&limit=7&q=" + neturl.QueryEscape(q)
+		for next := url; next != ""; {
+			var p struct {
+				Items      []query.Item
+				NextCursor *string `json:"next_cursor"`
+				Total      query.Total
+				Coverage   []query.Extent
+				Complete   bool
+			}
+			got := get(t, h, next)
+			if err := json.Unmarshal(got.body, &p); err != nil || got.status != 200 || !p.Complete || len(p.Coverage) != 1 || len(p.Coverage[0].Indexed) != 1 {
+				t.Fatalf("%s: %s", next, got.body)
+			}
+			all = append(all, p.Items...)
+			if next = ""; p.NextCursor != nil {
+				next = url + "&cursor=" + *p.NextCursor
+			} else if p.Total.Value != uint64(len(all)) {
+				t.Errorf("%s: %d items of %+v", q, len(all), p.Total)
+			}
+		}
+		a := l.indexed()
+		var want []query.Item
+		got, err := a.Each(t.Context(), query.SearchRequest{Networks: must(a.Networks(t.Context())), Query: q, Order: query.OldestFirst}, func(i query.Item) error {
+			want = append(want, i)
+			return nil
+		})
+		if err != nil || asJSON(all) != asJSON(want) || got.Total.Value != uint64(len(want)) || len(want) == 0 {
+			t.Errorf("%q: %d items, Each gives %d of %+v, %v", q, len(all), len(want), got.Total, err)
+		}
+		var lines strings.Builder
+		if err := a.ExportQuery(t.Context(), must(a.Networks(t.Context())), q, &lines, func(uint64, uint64) {}); err != nil {
+			t.Fatal(err)
+		}
+		for i, line := range strings.Split(strings.TrimSpace(lines.String()), "\n") {
+			if i == len(want) {
+				if !strings.HasPrefix(line, fmt.Sprintf(`{"_end":true,"rows":%d,`, len(want))) {
+					t.Errorf("the last line is %s", line)
+				}
+				continue
+			}
+			if row, _ := json.Marshal(want[i].Row); string(row) != line {
+				t.Errorf("%q: line %d is %s, want %s", q, i, line, row)
+			}
+		}
+	}
+}
+
+func asJSON(v any) string { return string(must(json.Marshal(v))) }
+
+func TestStatusRoute(t *testing.T) {
+	l := newLibrary(t)
+	id := l.network("n", "")
+	l.unit(id, 1, day, "T|addr1A|x")
+	l.catchUp()
+	l.unit(id, 2, day, "T|addr1A|x")
+	h := query.Handler(query.Config{Archive: l.indexed(), Version: "v0", Live: func() map[string]query.Live {
+		return map[string]query.Live{"n": {Phase: "following", Sentence: "at the tip", Feeds: []query.LiveFeed{{Name: "bell", Connected: true, Sentence: "rings"}}}}
+	}})
+	got := get(t, h, "/v1/status")
+	var v struct{ Networks []query.Status }
+	if err := json.Unmarshal(got.body, &v); err != nil || len(v.Networks) != 1 {
+		t.Fatalf("%s", got.body)
+	}
+	s := v.Networks[0]
+	if s.Records != 2 || *s.Newest != 2 || s.Index.Lag != 1 || s.Live.Feeds[0].Sentence != "rings" || s.Network != "n" {
+		t.Errorf("%s", got.body)
+	}
+}
+
+func FuzzSearchRoutes(f *testing.F) {
+	m := sample()
+	h := handler(query.New(m, codecs))
+	f.Add("/v1/search?q=", "tag:T NOT (x OR a=1)")
+	f.Add("/v1/tags/", "%00\xff")
+	f.Add("/v1/addresses/", "addr10\" OR x")
+	f.Fuzz(func(t *testing.T, route, text string) {
+		u, err := neturl.Parse("http://x" + route + neturl.QueryEscape(text))
+		if err != nil {
+			return
+		}
+		r := httpGet("/")
+		r.URL = u
+		if got := do(t, h, r); got.status >= 500 && got.status != 503 {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+	})
+}
