@@ -3,7 +3,6 @@ package replay
 import (
 	"bufio"
 	"context"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -12,8 +11,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strings"
-
-	"golang.org/x/crypto/blake2b"
 
 	"permanode/ledger"
 )
@@ -111,29 +108,26 @@ func (t *talk) infos(topic string, seq uint64) []Message {
 
 // info is the current state of the node, nil if the recording does not tell.
 func (t *talk) info(seq uint64) []byte {
-	rec := t.b.node.rec
-	name, ok := rec.unitID(seq)
-	if !ok { // the newest one
-		var id [32]byte
-		id, ok = milestoneID(rec.unit(seq))
-		name = fmt.Sprintf("0x%x", id)
-	}
-	at, there := rec.unitTime(seq)
-	if !ok || !there {
+	m, err := t.b.node.rec.milestone(seq)
+	if m == nil || err != nil { // a spool that cannot be read any more; the REST side says so
 		return nil
 	}
-	return fmt.Appendf(nil, `{"index":%d,"timestamp":%d,"milestoneId":%q}`, seq, at, name)
+	return fmt.Appendf(nil, `{"index":%d,"timestamp":%d,"milestoneId":"0x%x"}`, m.Info.Index, m.Info.Time, m.Info.ID)
 }
 
 func (t *talk) milestone(seq uint64) []Message {
-	return []Message{{topicMilestones, t.b.node.rec.unit(seq)}}
+	m, err := t.b.node.rec.milestone(seq)
+	if m == nil || err != nil {
+		return nil
+	}
+	return []Message{{topicMilestones, m.Raw}}
 }
 
 // cone returns the records of a unit of the recording.
 func (t *talk) cone(seq uint64) []ledger.ID {
 	c, err := t.b.node.rec.cones()
 	if err != nil {
-		return nil // a spool that cannot be read any more; the REST side says so
+		return nil
 	}
 	return c.units[seq]
 }
@@ -143,11 +137,8 @@ func (t *talk) records(ids []ledger.ID) (out []Message) {
 		return nil
 	}
 	for _, id := range ids {
-		if p, ok := t.b.node.rec.blocks[[32]byte(id.Bytes())]; ok {
-			raw, err := t.b.node.rec.read(p, 0)
-			if err == nil {
-				out = append(out, Message{topicBlocks, raw})
-			}
+		if raw, err := t.b.node.rec.block([32]byte(id.Bytes())); err == nil && raw != nil {
+			out = append(out, Message{topicBlocks, raw})
 		}
 	}
 	return out
@@ -188,54 +179,6 @@ func (r *Recording) referenced(id ledger.ID) []byte {
 		return nil
 	}
 	return body
-}
-
-// unit returns a raw unit, nil if it was not recorded.
-func (r *Recording) unit(seq uint64) []byte {
-	p, ok := r.units[seq]
-	if !ok {
-		return nil
-	}
-	raw, err := r.read(p, 0)
-	if err != nil {
-		return nil
-	}
-	return raw
-}
-
-const (
-	typeSize      = 4
-	rootsSize     = 2 * 32
-	signatureSize = 1 + 32 + 64 // type, public key, signature
-)
-
-// milestoneID returns the id of a raw milestone: BLAKE2b-256 of what lies between its type and its signatures. One
-// with options, whose length is not known here, has its signatures looked for from the end. Source: TIP-29.
-func milestoneID(raw []byte) (id [32]byte, ok bool) {
-	at := unitParentsOffset
-	if len(raw) <= at {
-		return id, false
-	}
-	at += 1 + 32*int(raw[at]) + rootsSize // the length of the metadata
-	if len(raw) < at+2 {
-		return id, false
-	}
-	at += 2 + int(binary.LittleEndian.Uint16(raw[at:])) // the number of options
-	if len(raw) <= at {
-		return id, false
-	}
-	if raw[at] == 0 {
-		return blake2b.Sum256(raw[typeSize : at+1]), true
-	}
-	for n := 1; ; n++ {
-		end := len(raw) - n*signatureSize - 1
-		if end <= at || n > 255 {
-			return id, false
-		}
-		if int(raw[end]) == n && raw[end+1] == 0 {
-			return blake2b.Sum256(raw[typeSize:end]), true
-		}
-	}
 }
 
 // Play publishes a recorded conversation in its order, as fast as it can be read: lines of JSON with topic and hex,

@@ -7,5 +7,7 @@
 // contentType and body (text) or bodyHex (binary). The routes are those of the REST core API v2 of
 // TIP-25: a unit is /api/core/v2/milestones/by-index/{seq}, a record /api/core/v2/blocks/{id}.
 //
+// [Broker] publishes over MQTT what a node confirms, and [INX] streams it.
+//
 // [Faults] makes such a node late, broken or a liar.
 package replay

@@ -38,8 +38,17 @@ func open(t *testing.T, fsys fstest.MapFS) *replay.Recording {
 // lines returns the exchanges of a recording and its parameters.
 func lines(t *testing.T, name string) (all []string, network []byte) {
 	t.Helper()
-	dir := ledgertest.Recording(t, name)
-	f, err := os.Open(filepath.Join(dir, "rest.jsonl.gz"))
+	network, err := os.ReadFile(filepath.Join(ledgertest.Recording(t, name), "network.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return unpacked(t, name, "rest.jsonl.gz"), network
+}
+
+// unpacked returns the lines of a file of a recording.
+func unpacked(t *testing.T, name, file string) []string {
+	t.Helper()
+	f, err := os.Open(filepath.Join(ledgertest.Recording(t, name), file))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,10 +61,7 @@ func lines(t *testing.T, name string) (all []string, network []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if network, err = os.ReadFile(filepath.Join(dir, "network.json")); err != nil {
-		t.Fatal(err)
-	}
-	return strings.SplitAfter(strings.TrimSuffix(string(text), "\n"), "\n"), network
+	return strings.SplitAfter(strings.TrimSuffix(string(text), "\n"), "\n")
 }
 
 func pack(t *testing.T, lines []string, network []byte) fstest.MapFS {
