@@ -3,7 +3,11 @@ package index
 import (
 	"cmp"
 	"container/list"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
 	"slices"
 	"sort"
 	"sync"
@@ -40,6 +44,43 @@ func newTable(s segment.Segment) (*table, error) {
 		t.ords[doc], t.order[doc] = packed(o), uint32(doc)
 	}
 	slices.SortFunc(t.order, func(a, b uint32) int { return cmp.Compare(t.ords[a], t.ords[b]) })
+	return t, nil
+}
+
+// placesName is the file of a closed shard that holds the table of its one segment, so that it need not be made of
+// the ids: big endian, the place of each document in 8 bytes, then the documents by place in 4 bytes each, then the
+// CRC-32 (IEEE) of all that.
+const placesName = "places"
+
+// write writes the table into the folder of a shard.
+func (t *table) write(dir string) error {
+	b := make([]byte, 0, 12*len(t.ords)+4)
+	for _, o := range t.ords {
+		b = binary.BigEndian.AppendUint64(b, o)
+	}
+	for _, doc := range t.order {
+		b = binary.BigEndian.AppendUint32(b, doc)
+	}
+	b = binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
+	return os.WriteFile(filepath.Join(dir, placesName), b, 0o644)
+}
+
+// readTable reads the table of a segment of n documents.
+func readTable(dir string, n uint64) (*table, error) {
+	b, err := os.ReadFile(filepath.Join(dir, placesName))
+	if err != nil {
+		return nil, err
+	}
+	if uint64(len(b)) != 12*n+4 || crc32.ChecksumIEEE(b[:12*n]) != binary.BigEndian.Uint32(b[12*n:]) {
+		return nil, fmt.Errorf("%w: %s is not what was written", errDamaged, placesName)
+	}
+	t := &table{ords: make([]uint64, n), order: make([]uint32, n)}
+	for i := range t.ords {
+		t.ords[i] = binary.BigEndian.Uint64(b[8*i:])
+	}
+	for i := range t.order {
+		t.order[i] = binary.BigEndian.Uint32(b[8*n+4*uint64(i):])
+	}
 	return t, nil
 }
 
@@ -148,6 +189,14 @@ func (w *window) sort(ords []ledger.Ord) []ledger.Ord {
 	return ords
 }
 
+// table reads the table of one of the shard's segments, or makes it.
+func (s *shard) table(seg segment.Segment) (*table, error) {
+	if s.man != nil && slices.ContainsFunc(s.man.Files, func(f manifestFile) bool { return f.Name == placesName }) {
+		return readTable(s.dir, seg.Count())
+	}
+	return newTable(seg)
+}
+
 // tables keeps the tables that were used last, up to a number of bytes.
 type tables struct {
 	mu    sync.Mutex
@@ -176,7 +225,7 @@ func (c *tables) of(owner *shard, s segment.Segment) (*table, error) {
 		return e.Value.(*tableEntry).t, nil
 	}
 	c.mu.Unlock()
-	t, err := newTable(s) // two at once make it twice: seldom, and harmless
+	t, err := owner.table(s) // two at once make it twice: seldom, and harmless
 	if err != nil {
 		return nil, err
 	}

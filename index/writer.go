@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/blevesearch/bleve/v2/index/scorch"
 	"github.com/blevesearch/bleve/v2/index/scorch/mergeplan"
 	index "github.com/blevesearch/bleve_index_api"
 
@@ -232,18 +233,30 @@ func (w *writer) closeHot(ctx context.Context, hot *shard) (err error) {
 
 // copyTo copies the newest snapshot of the hot shard into dir.
 func (w *writer) copyTo(dir string, hot *shard) (*manifest, error) {
-	r := hot.scorch.CopyReader()
-	if r == nil {
+	r, ok := hot.scorch.CopyReader().(*scorch.IndexSnapshot)
+	if !ok || r == nil {
 		return nil, errors.New("it was closed")
 	}
 	defer func() { _ = r.CloseCopyReader() }() // it only counts references
-	v, err := hot.read()
+	v := &snapshot{shard: hot, snap: r}
+	raw, err := r.GetInternal(accountKey)
 	if err != nil {
 		return nil, err
 	}
-	defer v.close()
+	if v.account, err = decodeAccount(raw); err != nil {
+		return nil, err
+	}
 	if err := r.CopyTo(directory(dir)); err != nil {
 		return nil, err
+	}
+	if segs := v.snap.Segments(); len(segs) == 1 {
+		t, err := newTable(segs[0].Segment())
+		if err != nil {
+			return nil, err
+		}
+		if err := t.write(dir); err != nil {
+			return nil, err
+		}
 	}
 	return &manifest{
 		Format: 1, Mapping: mappingVersion(), Identity: w.set.identity, Segment: "zap 17",
