@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -70,6 +71,7 @@ func TestScripts(t *testing.T) {
 	scripts.Cmds = map[string]func(*testscript.TestScript, bool, []string){
 		"exits": exits, "servenode": serveNodeCommand, "serveiota": serveIota, "freeport": freePort, "poll": poll, "occupy": occupy,
 		"checksum": checksum, "brokenpipe": brokenPipe, "blake": blake, "expand": expand, "flip": flip,
+		"rmall": removeAll, "spoil": spoil, "serveinx": serveINX,
 	}
 	testscript.Run(t, scripts)
 }
@@ -218,6 +220,49 @@ func flip(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	raw[at%size] ^= 1
 	ts.Check(os.WriteFile(largest, raw, 0o600))
+}
+
+// rmall DIR removes a folder with all that lies in it.
+func removeAll(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Check(os.RemoveAll(ts.MkAbs(args[0])))
+}
+
+// spoil DIR turns a byte in the middle of the largest file below a folder.
+func spoil(ts *testscript.TestScript, neg bool, args []string) {
+	var largest string
+	var size int64
+	ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil && info.Size() > size {
+			largest, size = path, info.Size()
+		}
+		return err
+	}))
+	raw, err := os.ReadFile(largest)
+	ts.Check(err)
+	for i := range min(64, len(raw)) {
+		raw[len(raw)/2+i] ^= 0xff
+	}
+	ts.Check(os.WriteFile(largest, raw, 0o600))
+	ts.Logf("spoiled %s", largest)
+}
+
+// serveinx VARIABLE RECORDING serves a recording as a node's INX and sets VARIABLE to its address.
+func serveINX(ts *testscript.TestScript, neg bool, args []string) {
+	rec, err := replay.OpenRecording(os.DirFS(ts.MkAbs(args[1])))
+	ts.Check(err)
+	x, err := replay.NewINX(replay.NewNode(rec))
+	ts.Check(err)
+	server, err := x.Serve("127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() {
+		server.Stop()
+		_ = rec.Close()
+	})
+	ts.Setenv(args[0], "inx://"+server.Addr())
 }
 
 // writeConfig makes a config of one network that follows one node, with the API on a free port.
