@@ -141,7 +141,7 @@ func (m *FeedMeter) Status() FeedStatus {
 	return m.status
 }
 
-// Up says that the feed is connected and subscribed.
+// Up says that the feed is connected and subscribed. What was wrong before stays to be read.
 func (m *FeedMeter) Up() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -152,7 +152,7 @@ func (m *FeedMeter) Up() {
 		m.status.Reconnects++
 	}
 	m.before = true
-	m.status.Connected, m.status.Since, m.status.Problem = true, now(), ""
+	m.status.Connected, m.status.Since = true, now()
 }
 
 // Down says that the feed is not connected, and why; "" keeps the last reason. Said again, it only renews

@@ -140,10 +140,11 @@ func (m *MQTT) stayConnected(ctx context.Context, in *inbox) error {
 	for {
 		began, heard := time.Now(), in.heard.Load()
 		err := m.session(ctx, in, silence)
-		m.meter.Down(explain(err))
 		if ctx.Err() != nil {
+			m.meter.Down("")
 			return ctx.Err()
 		}
+		m.meter.Down(explain(err))
 		if in.heard.Load() != heard {
 			silence = m.cfg.Silence
 		} else if errors.Is(err, errSilence) { // perhaps the network rests: do not hang up all the time
@@ -179,8 +180,6 @@ var (
 // explain says in words why a session ended.
 func explain(err error) string {
 	switch {
-	case errors.Is(err, context.Canceled):
-		return "stopped"
 	case errors.Is(err, io.EOF):
 		return "the broker closed the connection"
 	case strings.HasPrefix(err.Error(), "pingresp not received"): // the library's own clock

@@ -214,6 +214,10 @@ func (b *bell) Run(ctx context.Context, _ func(raw []byte), ring func(seq uint64
 		if rang {
 			pause = firstPause
 		}
+		if ctx.Err() != nil {
+			b.meter.Down("")
+			break
+		}
 		b.meter.Down(err.Error())
 		t := time.NewTimer(pause)
 		select {
