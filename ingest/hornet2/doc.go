@@ -5,4 +5,9 @@
 // Habits of this node software that are met here: pruned and unknown look alike (404) and are told
 // apart by pruningIndex; isHealthy stays false on a node without peers and is not looked at; a unit
 // may be served by index before it is confirmed, so the newest is confirmedMilestone.
+//
+// [INX] asks the same nodes over INX (gRPC), which gives whole cones in white-flag order and tells the coordinator's keys.
+// More habits: index 0 asks for an id, so it is never asked; a unit that is known and not confirmed yet is an invalid
+// argument; a connection takes ten streams; clients that ping more often than every five minutes are thrown out, so
+// connections that are half open are found by deadlines alone; when the node ends, so does everything around it.
 package hornet2

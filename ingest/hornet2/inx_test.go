@@ -282,7 +282,7 @@ func TestINXBrokenAnswers(t *testing.T) {
 	id := stardust.Codec{}.Identify(raws)[0].ID
 	for name, do := range map[string]replay.INXFault{
 		"big": big, "no content": none, "junk": junk, "cut": replay.INXCut, "internal": replay.INXRefuse(codes.Internal), "stall": replay.INXStall,
-		"unimplemented": replay.INXRefuse(codes.Unimplemented), "nothing": func(a *replay.INXAnswer, _ *rand.Rand) { a.Messages = nil },
+		"nothing": func(a *replay.INXAnswer, _ *rand.Rand) { a.Messages = nil },
 	} {
 		n.SetFaults(1, replay.INXRule{Do: do})
 		check := func(what string, err error) {
@@ -328,6 +328,35 @@ func TestINXBrokenAnswers(t *testing.T) {
 	n.SetFaults(1, replay.INXRule{Method: inx.ReadBlockMetadata, Do: replay.INXMetadata(func(m *inx.Metadata, _ *rand.Rand) { m.State = 3 })})
 	if _, err := s.Claims(ctx, 30, []ledger.ID{id}); err == nil || !strings.Contains(err.Error(), "inclusion state 3") {
 		t.Errorf("claims of an unknown state: %v", err)
+	}
+}
+
+// A node without one of the calls is asked in other ways.
+func TestINXWithoutACall(t *testing.T) {
+	n := newINXNode(t, "stardust")
+	s, ctx := n.source(INXConfig{}), context.Background()
+	_, raws, err := s.Cone(ctx, 30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []ledger.ID
+	for _, r := range (stardust.Codec{}).Identify(raws) {
+		ids = append(ids, r.ID)
+	}
+	without := func(method string) {
+		n.SetFaults(1, replay.INXRule{Method: method, Do: replay.INXRefuse(codes.Unimplemented)})
+	}
+	without(inx.ReadMilestoneCone)
+	if _, _, err := s.Cone(ctx, 30); !errors.Is(err, ingest.ErrCannot) {
+		t.Errorf("cone: %v", err)
+	}
+	without(inx.ReadMilestoneConeMetadata)
+	if said, err := s.Claims(ctx, 30, ids); err != nil || len(said.Records) != len(ids) || len(ids) <= fewClaims {
+		t.Errorf("%d claims about %d records, %v", len(said.Records), len(ids), err)
+	}
+	without(inx.ReadProtocolParameters)
+	if _, err := s.Trust(ctx, nil); err != nil {
+		t.Errorf("trust: %v", err)
 	}
 }
 

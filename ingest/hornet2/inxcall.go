@@ -110,6 +110,8 @@ func failure(ctx context.Context, err error) error {
 	switch s.Code() {
 	case codes.NotFound, codes.InvalidArgument: // a unit that is not confirmed yet is an invalid argument
 		return fmt.Errorf("%w (%.300q)", ingest.ErrUnknown, s.Message())
+	case codes.Unimplemented:
+		return fmt.Errorf("%w (%.300q)", ingest.ErrCannot, s.Message())
 	}
 	return fmt.Errorf("the node answers %s: %.300q", s.Code(), s.Message())
 }

@@ -26,7 +26,7 @@ func (n *INX) Claims(ctx context.Context, seq uint64, ids []ledger.ID) (*ledger.
 		case err == nil:
 			n.said.put(seq, all)
 			rest, _ = n.said.take(seq, rest, claims.Records)
-		case !errors.Is(err, ingest.ErrUnknown) && !errors.Is(err, ingest.ErrPruned):
+		case !errors.Is(err, ingest.ErrUnknown) && !errors.Is(err, ingest.ErrPruned) && !errors.Is(err, ingest.ErrCannot):
 			return claims, fmt.Errorf("%s: metadata of unit %d: %w", n.name, seq, err)
 		}
 	}

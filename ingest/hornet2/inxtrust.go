@@ -62,7 +62,7 @@ func (n *INX) parameters(ctx context.Context, s *inx.Status) ([]byte, error) {
 		return s.Parameters.Params, nil
 	}
 	raw, err := n.unary(ctx, inx.ReadProtocolParameters, question, maxInfo)
-	if errors.Is(err, ingest.ErrUnknown) {
+	if errors.Is(err, ingest.ErrUnknown) || errors.Is(err, ingest.ErrCannot) {
 		return s.Parameters.Params, nil
 	}
 	if err != nil {

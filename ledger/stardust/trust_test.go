@@ -159,6 +159,48 @@ func TestTrustFromNode(t *testing.T) {
 }
 
 // TestTrustOfRepeatedKeys: recordings may list a key twice; a trust file may not.
+func TestTrustFromConfiguration(t *testing.T) {
+	rec := readRecording(t, "stardust")
+	known, err := stardust.Codec{}.ParseTrust(rec.trust)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := known.Rules.(*stardust.Rules)
+	inForce := rules.Parameters()
+	parameters := stardust.AppendParameters(nil, &inForce)
+	spec := func() stardust.TrustSpec {
+		return stardust.TrustSpec{Parameters: parameters, KeyCount: rules.KeyCount, Keys: slices.Clone(rules.Keys), Snapshot: known.Snapshot}
+	}
+	for seq, head := range rec.heads {
+		got, err := stardust.TrustFromConfiguration(spec(), head)
+		if err != nil || !bytes.Equal(got, rec.trust) {
+			t.Fatalf("unit %d: %v\n got %s\nwant %s", seq, err, got, rec.trust)
+		}
+	}
+	head := rec.heads[rec.truth[0].Milestone]
+	// A range that is given twice, once shorter, is one.
+	s := spec()
+	s.Keys = append(s.Keys, stardust.KeyRange{Key: s.Keys[0].Key, Start: s.Keys[0].Start, End: s.Keys[0].Start + 1})
+	if got, err := stardust.TrustFromConfiguration(s, head); err != nil || !bytes.Equal(got, rec.trust) {
+		t.Errorf("repeated range: %v, %s", err, got)
+	}
+	for what, edit := range map[string]func(s *stardust.TrustSpec){
+		"did not sign":       func(s *stardust.TrustSpec) { s.KeyCount++ },
+		"keys did not sign":  func(s *stardust.TrustSpec) { s.Keys = s.Keys[:1] },
+		"genesis.parameters": func(s *stardust.TrustSpec) { s.Parameters = s.Parameters[1:] },
+		"key_count":          func(s *stardust.TrustSpec) { s.KeyCount = 0 },
+	} {
+		s := spec()
+		edit(&s)
+		if _, err := stardust.TrustFromConfiguration(s, head); err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := stardust.TrustFromConfiguration(spec(), head[1:]); !errors.Is(err, ledger.ErrSyntax) {
+		t.Errorf("cut milestone: %v", err)
+	}
+}
+
 func TestTrustOfRepeatedKeys(t *testing.T) {
 	network := func(ranges string) []byte {
 		return []byte(`{"protocolParameters":{"version":2,"networkName":"n","bech32HRP":"h","tokenSupply":"1"},
