@@ -1,11 +1,14 @@
 package index
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -25,7 +28,11 @@ import (
 	blevemapping "github.com/blevesearch/bleve/v2/mapping"
 	bindex "github.com/blevesearch/bleve_index_api"
 
+	"permanode/index/lang"
+	"permanode/internal/follow"
+	"permanode/internal/ranges"
 	"permanode/ledger"
+	"permanode/storage"
 )
 
 // benchDocs is how many documents a benchmark indexes: PERMANODE_BENCH_DOCS, else 20,000.
@@ -270,4 +277,97 @@ func BenchmarkTable(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/doc")
+}
+
+// benchStore is an archive of made records.
+type benchStore struct {
+	storage.Reader
+	records []made
+	units   uint64
+}
+
+func (s *benchStore) Networks(context.Context) ([]ledger.Network, error) {
+	return []ledger.Network{fakeNetwork()}, nil
+}
+
+func (s *benchStore) Coverage(context.Context, ledger.NetID) (storage.Coverage, error) {
+	return storage.Coverage{Spans: []storage.Span{{Lo: 1, Hi: s.units}}}, nil
+}
+
+func (s *benchStore) Record(_ context.Context, _ ledger.NetID, o ledger.Ord) (ledger.Record, error) {
+	return s.records[int(o.Seq-1)*20+int(o.Pos)].rec, nil
+}
+
+func (s *benchStore) Cones(_ context.Context, _ ledger.NetID, lo, hi uint64) iter.Seq2[*ledger.Cone, error] {
+	return func(yield func(*ledger.Cone, error) bool) {
+		for seq := lo; seq <= hi; seq++ {
+			c := &ledger.Cone{Net: fakeNet, Unit: ledger.Unit{Seq: seq, TimeMs: benchTime + int64(seq)*10_000}}
+			for i := int(seq-1) * 20; i < min(int(seq)*20, len(s.records)); i++ {
+				c.Records = append(c.Records, s.records[i].rec)
+			}
+			if !yield(c, nil) {
+				return
+			}
+		}
+	}
+}
+
+// benchCodec gives the facts of made records.
+type benchCodec struct {
+	fakeCodec
+	records []made
+}
+
+func (c benchCodec) Facts(r *ledger.Record, _ ledger.Trust) (ledger.Facts, error) {
+	return c.records[int(r.Ord.Seq-1)*20+int(r.Ord.Pos)].facts, nil
+}
+
+// BenchmarkSearch asks 10 newest and the exact total, of closed shards and a hot one.
+func BenchmarkSearch(b *testing.B) {
+	records := benchRecords(benchDocs(b))
+	s := &benchStore{records: records, units: uint64((len(records) + 19) / 20)}
+	codec := func(ledger.Era) (ledger.Codec, bool) { return benchCodec{records: records}, true }
+	x, err := Open(b.TempDir(), Options{Store: s, Codec: codec, ShardDocs: len(records) * 2 / 5})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer x.Close()
+	f, err := x.Follower(fakeNetwork())
+	if err == nil {
+		err = follow.CatchUp(context.Background(), s, fakeNet, f)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	word := func(i int) lang.Node { return lang.Text{Text: fmt.Sprintf("w%05d", i)} }
+	days := func(i int) lang.Node {
+		return lang.Units{Set: ranges.Of(ranges.Range{Lo: s.units * uint64(i%7) / 10, Hi: s.units * uint64(3+i%7) / 10})}
+	}
+	for _, q := range []struct {
+		name   string
+		of     func(i int) lang.Node
+		facets []string
+	}{
+		{"word", func(i int) lang.Node { return word(i % 200) }, nil},
+		{"phrase", func(i int) lang.Node { return lang.Text{Text: fmt.Sprintf("w%05d w%05d", 10+i%50, 20+i%60)} }, nil},
+		{"and range", func(i int) lang.Node { return lang.And{word(i % 100), word(7 + i%90), days(i)} }, nil},
+		{"not", func(i int) lang.Node { return lang.And{word(i % 100), lang.Not{Of: word(7 + i%90)}} }, nil},
+		{"prefix", func(i int) lang.Node { return lang.Text{Text: fmt.Sprintf("w%03d", i%500), Prefix: true} }, nil},
+		{"facets", func(i int) lang.Node { return word(i % 100) }, []string{FacetTag, FacetDay, FacetState}},
+	} {
+		b.Run(q.name, func(b *testing.B) {
+			var took []time.Duration
+			for i := range b.N {
+				began := time.Now()
+				r, err := x.Search(context.Background(), Request{Net: fakeNet, Query: q.of(i), Newest: true, Limit: 10, Count: true, Facets: q.facets})
+				if err != nil || len(r.Problems) > 0 || !r.Exact {
+					b.Fatal(r, err)
+				}
+				took = append(took, time.Since(began))
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
+			b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+		})
+	}
 }

@@ -397,7 +397,7 @@ func (s *subject) matches(n lang.Node) bool {
 		return s.unit
 	case lang.Text:
 		words := text.Words(n.Text)
-		return slices.ContainsFunc(s.words, func(of []string) bool { return text.Has(of, words, n.Prefix) })
+		return slices.ContainsFunc(s.facts.Texts, func(of string) bool { return text.Contains(of, words, n.Prefix) })
 	case lang.Leaf:
 		return slices.ContainsFunc(s.facts.Leaves, func(l ledger.Leaf) bool {
 			return l.Path == n.Path && (l.Value == n.Value || n.Prefix && strings.HasPrefix(l.Value, n.Value))
@@ -414,7 +414,6 @@ type subject struct {
 	state ledger.State
 	posts []ledger.Posting
 	facts ledger.Facts
-	words [][]string // of each text
 }
 
 func (s *subject) posted(k ledger.Key, prefix bool) bool {
@@ -445,9 +444,6 @@ func (r *reading) subject(ctx context.Context, store storage.Reader, net ledger.
 	s := &subject{ord: o, kind: rec.Kind, state: rec.State, posts: rec.Posts}
 	if s.facts, err = r.codec.Facts(&rec, t); err != nil {
 		return nil, err
-	}
-	for _, t := range s.facts.Texts {
-		s.words = append(s.words, text.Words(t))
 	}
 	return s, nil
 }

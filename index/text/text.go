@@ -67,7 +67,7 @@ func appendASCII(dst []string, text string) []string {
 	start := -1
 	for i := range len(text) {
 		c := text[i]
-		if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' {
+		if asciiPart(c) {
 			if start < 0 {
 				start = i
 			}
@@ -105,6 +105,51 @@ var scripts = []*unicode.RangeTable{
 func spaceless(r rune) bool {
 	return r >= 0x0e00 && (r == prolonged || unicode.In(r, scripts...) && part(r))
 }
+
+// Contains reports whether the words of text hold phrase, as [Has] does, and is faster than splitting the text: it looks
+// for the first word and goes on from there. phrase is of Words.
+func Contains(text string, phrase []string, prefix bool) bool {
+	if len(phrase) == 0 {
+		return false
+	}
+	folded, ascii := fold(text)
+	if !ascii {
+		return Has(Words(text), phrase, prefix)
+	}
+	for at := 0; ; {
+		i := strings.Index(folded[at:], phrase[0])
+		if i < 0 {
+			return false
+		}
+		at += i
+		if (at == 0 || !asciiPart(folded[at-1])) && follows(folded[at:], phrase, prefix) {
+			return true
+		}
+		at++
+	}
+}
+
+// follows reports whether folded ASCII begins with a phrase.
+func follows(folded string, phrase []string, prefix bool) bool {
+	for i, w := range phrase {
+		if !strings.HasPrefix(folded, w) {
+			return false
+		}
+		folded = folded[len(w):]
+		if i == len(phrase)-1 && prefix {
+			return true
+		}
+		if folded != "" && asciiPart(folded[0]) {
+			return false
+		}
+		for folded != "" && !asciiPart(folded[0]) {
+			folded = folded[1:]
+		}
+	}
+	return true
+}
+
+func asciiPart(c byte) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' }
 
 // Has reports whether the words of a text hold phrase: all of its words, side by side and in order. With prefix
 // the last word of phrase need only begin the word in its place.
