@@ -103,24 +103,32 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// servenode VARIABLE RECORDING [PATTERN] serves a recording as a node and sets VARIABLE to its address; requests whose
-// path matches PATTERN are answered with 404.
+// servenode VARIABLE RECORDING [PATTERN] serves a recording as a node and sets VARIABLE to its address, and VARIABLE_MQTT
+// to that of its broker; requests whose path matches PATTERN are answered with 404.
 func serveNodeCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 || len(args) > 3 {
 		ts.Fatalf("usage: servenode VARIABLE RECORDING [PATTERN]")
 	}
 	rec, err := replay.OpenRecording(os.DirFS(ts.MkAbs(args[1])))
 	ts.Check(err)
-	var h http.Handler = replay.NewNode(rec)
+	node := replay.NewNode(rec)
+	var h http.Handler = node
 	if len(args) == 3 {
 		h = replay.NewFaults(h, 1, replay.Rule{Path: args[2], Do: replay.Missing})
 	}
-	srv := httptest.NewServer(h)
+	broker := replay.NewBroker(node, replay.BrokerConfig{})
+	ts.Check(broker.Start(nil))
+	mux := http.NewServeMux()
+	mux.Handle(replay.BrokerPath, broker)
+	mux.Handle("/", h)
+	srv := httptest.NewServer(mux)
 	ts.Defer(func() {
+		_ = broker.Stop()
 		srv.Close()
 		_ = rec.Close()
 	})
 	ts.Setenv(args[0], srv.URL)
+	ts.Setenv(args[0]+"_MQTT", strings.Replace(srv.URL, "http://", "ws://", 1)+replay.BrokerPath)
 }
 
 // freeport VARIABLE finds a port that is free now.

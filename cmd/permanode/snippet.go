@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/hex"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -14,8 +16,8 @@ import (
 
 // snippets finds in a record what a query asked for, so that a person sees why it is a hit.
 type snippets struct {
-	words []string // folded
-	paths map[string]bool
+	wanted []*regexp.Regexp // words and phrases, phrases first
+	paths  map[string]bool
 }
 
 // newSnippets reads what the query looks for in texts. A query that does not parse has none: who answers says why.
@@ -24,6 +26,7 @@ func newSnippets(q string) *snippets {
 	if n, err := lang.Parse(q); err == nil {
 		s.gather(n)
 	}
+	slices.SortStableFunc(s.wanted, func(a, b *regexp.Regexp) int { return len(b.String()) - len(a.String()) })
 	return s
 }
 
@@ -36,33 +39,43 @@ func (s *snippets) gather(n lang.Node) {
 	case lang.Or:
 		s.gather(lang.And(n))
 	case lang.Text:
-		s.words = append(s.words, text.Words(n.Text)...)
-	case lang.Ident:
-		if n.Field == "tag" {
-			s.words = append(s.words, text.Words(n.Text)...)
-		}
+		s.want(text.Words(n.Text), n.Prefix)
 	case lang.Leaf:
 		s.paths[n.Path] = true
 	}
 }
 
-const (
-	snippetBefore = 30  // characters shown before the word that was found
-	snippetLength = 100 // and in all
-)
+// noWord is what stands between words.
+const noWord = `[^\p{L}\p{M}\p{N}]`
 
-// of returns the piece of a record's texts around the first word that was asked for; the beginning of its first text
+// want adds a word or phrase; prefix: its last word is the beginning of one.
+func (s *snippets) want(words []string, prefix bool) {
+	if len(words) == 0 {
+		return
+	}
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = regexp.QuoteMeta(w)
+	}
+	before, behind := "(?:^|"+noWord+")", "(?:$|"+noWord+")"
+	if text.Spaceless(words[0]) {
+		before = ""
+	}
+	if prefix || text.Spaceless(words[len(words)-1]) {
+		behind = ""
+	}
+	if re, err := regexp.Compile("(?i)" + before + "(" + strings.Join(quoted, noWord+"*") + ")" + behind); err == nil {
+		s.wanted = append(s.wanted, re)
+	}
+}
+
+// of returns the piece of a record's texts around the first thing that was asked for; the beginning of its first text
 // where none is found.
 func (s *snippets) of(texts []string) string {
-	for _, t := range texts {
-		runes := []rune(t)
-		folded := make([]rune, len(runes))
-		for i, r := range runes {
-			folded[i] = unicode.ToLower(r)
-		}
-		for _, w := range s.words {
-			if at := indexRunes(folded, []rune(w)); at >= 0 {
-				return cutText(runes, at)
+	for _, re := range s.wanted {
+		for _, t := range texts {
+			if at := re.FindStringSubmatchIndex(t); at != nil {
+				return cutText([]rune(t), utf8.RuneCountInString(t[:at[2]]))
 			}
 		}
 	}
@@ -70,14 +83,6 @@ func (s *snippets) of(texts []string) string {
 		return ""
 	}
 	return cutText([]rune(texts[0]), 0)
-}
-
-func indexRunes(in, what []rune) int {
-	at := strings.Index(string(in), string(what))
-	if at < 0 {
-		return at
-	}
-	return utf8.RuneCountInString(string(in)[:at])
 }
 
 func cutText(runes []rune, at int) string {
