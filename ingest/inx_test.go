@@ -319,7 +319,7 @@ func badDays(rng *rand.Rand) (rules []replay.INXRule) {
 
 // Whatever happens to a node with INX, REST and MQTT, and to a second one with INX: nothing is lost and nothing else
 // gets in. Seeded; many rounds with PERMANODE_TORTURE=1.
-func TestINXMixes(t *testing.T) {
+func TestINXFaultMixes(t *testing.T) {
 	want := restAlone(t)
 	s := seed(t)
 	for i := range lieUnits(2, 200) {

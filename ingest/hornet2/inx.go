@@ -55,6 +55,7 @@ type INX struct {
 	mu     sync.Mutex // guards what follows
 	conn   *grpc.ClientConn
 	closed bool
+	silent time.Time // since when calls on conn wait and nothing at all came; zero if none does
 }
 
 // NewINX returns the node at c.Address. It does not connect.

@@ -402,6 +402,41 @@ func TestINXHalfOpen(t *testing.T) {
 	}
 }
 
+// A half-open connection is given up too when nobody waits for the timeout, because other sources answer faster. One
+// that answers is kept, whoever leaves.
+func TestINXHalfOpenAndHurried(t *testing.T) {
+	n := newINXNode(t, "stardust-migration")
+	s := n.source(INXConfig{Timeout: 100 * time.Millisecond})
+	hurried := func() {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+		defer cancel()
+		if _, err := s.Info(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("in a hurry: %v", err)
+		}
+	}
+	if _, err := s.Info(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	first := s.begin()
+	n.SetFaults(1, replay.INXRule{Method: inx.ReadNodeStatus, Do: replay.INXStall})
+	for range 20 { // 200 ms in all
+		hurried()
+		if _, err := s.Head(context.Background(), 3); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.begin() != first {
+		t.Error("a connection that answers was given up")
+	}
+	n.server.Freeze()
+	for end := time.Now().Add(20 * time.Second); s.begin() == first; hurried() {
+		if time.Now().After(end) {
+			t.Fatal("the frozen connection is kept")
+		}
+	}
+}
+
 // More questions at a time than a server takes streams, and callers that leave.
 func TestINXManyQuestions(t *testing.T) {
 	n := newINXNode(t, "stardust")

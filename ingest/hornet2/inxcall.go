@@ -43,25 +43,44 @@ func dialINX(addr string) (*grpc.ClientConn, error) {
 	)
 }
 
-func (n *INX) connection() *grpc.ClientConn {
+// begin returns the connection for a call.
+func (n *INX) begin() *grpc.ClientConn {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.silent.IsZero() {
+		n.silent = time.Now()
+	}
 	return n.conn
 }
 
-// leave gives up a connection on which nothing came in time: it may be half open, and nothing else would notice. Other
-// calls on it end and are made again.
-func (n *INX) leave(conn *grpc.ClientConn) {
+// heard says that something came on a connection.
+func (n *INX) heard(conn *grpc.ClientConn) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.conn != conn || n.closed {
+	if n.conn == conn {
+		n.silent = time.Time{}
+	}
+}
+
+// end looks at how a call on conn ended. A connection on which nothing came in time is given up: it may be half open,
+// and nothing else would notice. That is so too if callers leave before the timeout, since others answered faster. Other
+// calls on it end and are made again.
+func (n *INX) end(ctx context.Context, conn *grpc.ClientConn, err error) {
+	if !errors.Is(err, errSilent) && ctx.Err() == nil {
+		n.heard(conn) // an answer, or that there is nobody
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	mute := !n.silent.IsZero() && time.Since(n.silent) >= n.timeout
+	if n.conn != conn || n.closed || !errors.Is(err, errSilent) && !mute {
 		return
 	}
 	fresh, err := dialINX(n.addr)
 	if err != nil {
 		return // the old one may come back
 	}
-	n.conn = fresh
+	n.conn, n.silent = fresh, time.Time{}
 	_ = conn.Close() // it is given up
 }
 
@@ -81,11 +100,9 @@ func (n *INX) unary(ctx context.Context, method string, question []byte, limit i
 		return nil, err
 	}
 	defer func() { <-n.calls }()
-	conn := n.connection()
+	conn := n.begin()
 	answer, err := invoke(ctx, conn, n.timeout, method, question, limit)
-	if errors.Is(err, errSilent) {
-		n.leave(conn)
-	}
+	n.end(ctx, conn, err)
 	return answer, err
 }
 
@@ -138,9 +155,16 @@ func (n *INX) stream(ctx context.Context, method string, question []byte, do fun
 		return err
 	}
 	defer func() { <-n.calls }()
-	ctx, cancel := context.WithCancelCause(ctx)
+	limited, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	conn, began := n.connection(), time.Now()
+	conn := n.begin()
+	err := n.read(limited, cancel, conn, method, question, do)
+	n.end(ctx, conn, err)
+	return err
+}
+
+func (n *INX) read(ctx context.Context, cancel context.CancelCauseFunc, conn *grpc.ClientConn, method string, question []byte, do func(message []byte) error) error {
+	began := time.Now()
 	silence := time.AfterFunc(n.timeout, func() { cancel(errSilent) })
 	defer silence.Stop()
 	s, err := openStream(ctx, conn, method, question)
@@ -149,6 +173,7 @@ func (n *INX) stream(ctx context.Context, method string, question []byte, do fun
 		if err = s.RecvMsg(&message); err != nil {
 			break
 		}
+		n.heard(conn)
 		if err := do(message); err != nil {
 			return err
 		}
@@ -159,9 +184,5 @@ func (n *INX) stream(ctx context.Context, method string, question []byte, do fun
 	if errors.Is(err, io.EOF) {
 		return nil
 	}
-	err = failure(ctx, err)
-	if errors.Is(err, errSilent) {
-		n.leave(conn)
-	}
-	return err
+	return failure(ctx, err)
 }

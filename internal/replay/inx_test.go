@@ -196,7 +196,8 @@ func TestINXSendsWhatTheNodeSent(t *testing.T) {
 			Milestone uint64 `json:"milestone"`
 			Messages  int    `json:"messages"`
 			SHA256    string `json:"sha256"`
-		}) {
+		},
+		) {
 			units++
 			got, err := ask(ctx, conn, inx.ReadMilestoneCone, about(l.Milestone))
 			if err != nil || len(got) != l.Messages || sumOf(got) != l.SHA256 {
