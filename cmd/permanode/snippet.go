@@ -69,6 +69,11 @@ func (s *snippets) want(words []string, prefix bool) {
 	}
 }
 
+const (
+	snippetBefore = 30  // characters shown before the word that was found
+	snippetLength = 100 // and in all
+)
+
 // of returns the piece of a record's texts around the first thing that was asked for; the beginning of its first text
 // where none is found.
 func (s *snippets) of(texts []string) string {
