@@ -1,23 +1,17 @@
 package index
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
-	"time"
-
-	"go.uber.org/goleak"
 
 	"permanode/index/lang"
 	"permanode/internal/follow"
@@ -25,36 +19,6 @@ import (
 	"permanode/ledger"
 	"permanode/storage"
 )
-
-func TestMain(m *testing.M) {
-	if dir := os.Getenv(childDir); dir != "" {
-		child(dir)
-		return
-	}
-	goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) // the workers that the library starts for its own indexes, which benchmarks make
-}
-
-// childDir names, in the environment, the folder in which a process that is to be killed makes an index.
-const childDir = "PERMANODE_INDEX_TEST_CHILD"
-
-// child indexes what TestKill's store holds, and says after each unit that it did.
-func child(dir string) {
-	_, s := filled(3, killUnits)
-	x, err := Open(dir, Options{Store: s, Codec: fakeCodecs, ShardDocs: 40})
-	if err != nil {
-		panic(err)
-	}
-	f, err := x.Follower(fakeNetwork())
-	if err != nil {
-		panic(err)
-	}
-	for seq := uint64(1); seq <= killUnits; seq++ {
-		if err := errors.Join(f.Follow(context.Background(), s.cones[seq]), f.Sync(context.Background())); err != nil {
-			panic(err)
-		}
-		fmt.Println(seq)
-	}
-}
 
 // filled returns a store of units 1 to n, covered.
 func filled(seed, n uint64) (*rand.Rand, *fakeStore) {
@@ -200,68 +164,6 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
-const killUnits = 150
-
-// TestKill: a process that is killed at any moment leaves what it said to have done, and another goes on to the same.
-func TestKill(t *testing.T) {
-	kills := 6
-	if os.Getenv("PERMANODE_TORTURE") != "" {
-		kills = 200
-	}
-	r, s := filled(3, killUnits)
-	dir := t.TempDir()
-	for range kills {
-		said := killed(t, r, dir)
-		x := opened(t, dir, s, 40)
-		done, err := x.Done(context.Background(), fakeNet)
-		if err != nil || !done.Covers(1, said) {
-			t.Fatalf("killed after unit %d: done %v, %v", said, done, err)
-		}
-		for range 5 {
-			judge(t, r, x, s, done)
-		}
-		for f, err := range x.Check(context.Background(), fakeNetwork(), true) {
-			t.Errorf("killed after unit %d: check: %+v %v", said, f, err)
-		}
-		if said > killUnits*2/3 {
-			catchUp(t, x, s)
-			sound(t, r, x, s)
-			closed(t, x)
-			dir = t.TempDir()
-			continue
-		}
-		closed(t, x)
-	}
-}
-
-// killed runs child for a while and returns the last unit that it said to have done, 0 for none.
-func killed(t *testing.T, r *rand.Rand, dir string) (said uint64) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	c := exec.CommandContext(ctx, os.Args[0])
-	c.Env = append(os.Environ(), childDir+"="+dir)
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := r.IntN(60)
-	for in := bufio.NewScanner(out); in.Scan(); lines-- {
-		if said, err = strconv.ParseUint(in.Text(), 10, 64); err != nil {
-			t.Fatalf("the child says %q", in.Text())
-		}
-		if lines == 0 {
-			// Not at once: between two lines is where the work is done.
-			time.AfterFunc(time.Duration(r.IntN(30))*time.Millisecond, func() { _ = c.Process.Kill() })
-		}
-	}
-	_ = c.Wait() // it was killed
-	return said
-}
-
 // TestUnitOverBatches: a unit of many documents counts once all of them are there, and a crash between them leaves
 // nothing of it.
 func TestUnitOverBatches(t *testing.T) {
@@ -307,112 +209,6 @@ func mustEnter(t *testing.T, x *Index) *network {
 	}
 	x.searches.Done()
 	return n
-}
-
-// shards returns the folders of closed shards, oldest first.
-func shards(t *testing.T, dir string) []string {
-	t.Helper()
-	all, err := filepath.Glob(filepath.Join(dir, "fake", mappingVersion(), "*-*"))
-	if err != nil || len(all) == 0 {
-		t.Fatalf("shards %v, %v", all, err)
-	}
-	return all
-}
-
-// flip changes a byte of a file.
-func flip(t *testing.T, name string, at int) {
-	t.Helper()
-	raw, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw[at%len(raw)] ^= 0x20
-	if err := os.WriteFile(name, raw, 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// TestDamagedShard: a reader names it and leaves its units out; a writer makes them again.
-func TestDamagedShard(t *testing.T) {
-	r, s := filled(5, 90)
-	master := t.TempDir()
-	x := opened(t, master, s, 60)
-	catchUp(t, x, s)
-	closed(t, x)
-	damages := map[string]func(t *testing.T, dir string){
-		"no manifest": func(t *testing.T, dir string) { remove(t, filepath.Join(dir, manifestName)) },
-		"cut manifest": func(t *testing.T, dir string) {
-			if err := os.Truncate(filepath.Join(dir, manifestName), 50); err != nil {
-				t.Fatal(err)
-			}
-		},
-		"no segment": func(t *testing.T, dir string) { remove(t, segmentOf(t, dir)) },
-		"cut segment": func(t *testing.T, dir string) {
-			if err := os.Truncate(segmentOf(t, dir), 1000); err != nil {
-				t.Fatal(err)
-			}
-		},
-		"no root":      func(t *testing.T, dir string) { remove(t, filepath.Join(dir, "root.bolt")) },
-		"flipped root": func(t *testing.T, dir string) { flip(t, filepath.Join(dir, "root.bolt"), r.IntN(1<<30)) },
-	}
-	damages["flipped places"] = func(t *testing.T, dir string) { flip(t, filepath.Join(dir, placesName), r.IntN(1<<30)) }
-	for i := range 8 {
-		damages[fmt.Sprintf("flip %d", i)] = func(t *testing.T, dir string) { flip(t, segmentOf(t, dir), r.IntN(1<<30)) }
-	}
-	for name, damage := range damages {
-		t.Run(name, func(t *testing.T) {
-			dir := copyDir(t, master)
-			victim := shards(t, dir)[0]
-			man, err := readManifest(victim)
-			if err != nil {
-				t.Fatal(err)
-			}
-			damage(t, victim)
-			ro, err := Open(dir, Options{Store: s, Codec: fakeCodecs, ReadOnly: true})
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := ro.Search(context.Background(), Request{Net: fakeNet, Query: lang.All{}, Count: true})
-			if err != nil || len(got.Problems) != 1 || got.Exact || got.Searched.Minus(man.units()).Len() != got.Searched.Len() {
-				t.Errorf("a reader says %+v, %v", got, err)
-			}
-			if st := ro.Status(fakeNet); !strings.Contains(st.Problem, "rebuild") {
-				t.Errorf("status %+v", st)
-			}
-			found := 0
-			for f, err := range ro.Check(context.Background(), fakeNetwork(), false) {
-				if err != nil {
-					t.Error(err)
-				}
-				if f.Shard == filepath.Base(victim) {
-					found++
-				}
-			}
-			if found == 0 {
-				t.Error("check finds nothing")
-			}
-			closed(t, ro)
-			y := opened(t, dir, s, 60)
-			catchUp(t, y, s)
-			sound(t, r, y, s)
-		})
-	}
-}
-
-func remove(t *testing.T, name string) {
-	t.Helper()
-	if err := os.Remove(name); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func segmentOf(t *testing.T, dir string) string {
-	t.Helper()
-	all, err := filepath.Glob(filepath.Join(dir, "*.zap"))
-	if err != nil || len(all) != 1 {
-		t.Fatalf("segments %v, %v: a closed shard has one", all, err)
-	}
-	return all[0]
 }
 
 // TestRebuild: the new index stands beside the old one until it is whole, and searches go on meanwhile.

@@ -148,5 +148,6 @@ func (x *Index) swap(n *network, again *set, warn func(error)) error {
 	n.mu.Unlock()
 	n.writer = nil
 	x.counts.forget()
+	x.tables.forget()
 	return errors.Join(old.close(), os.RemoveAll(now+goneEnding))
 }

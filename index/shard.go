@@ -109,12 +109,19 @@ func onAsyncError(dir string, report func(error)) {
 	asyncErrors.of[dir] = report
 }
 
+// The format of segment files: another one is another mapping.
+const (
+	segmentType    = "zap"
+	segmentVersion = 17
+)
+
 // openScorch opens the shard in dir. What scorch panics about is an error.
 func openScorch(dir string, readOnly bool, queue *index.AnalysisQueue, report func(error)) (s *scorch.Scorch, err error) {
 	defer recovered(&err)
 	onAsyncError(dir, report)
 	idx, err := scorch.NewScorch(scorch.Name, map[string]any{
 		"path": dir, "read_only": readOnly, "numSnapshotsToKeep": 1, "bolt_timeout": "5s",
+		"forceSegmentType": segmentType, "forceSegmentVersion": segmentVersion,
 		"asyncErrorCallbackName": asyncErrorsName,
 	}, queue)
 	if err != nil {

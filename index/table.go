@@ -247,6 +247,15 @@ func (c *tables) remove(e *list.Element) {
 	c.bytes -= entry.t.bytes()
 }
 
+// forget forgets all tables.
+func (c *tables) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.used.Init()
+	clear(c.at)
+	c.bytes = 0
+}
+
 // keep forgets the tables of owner's segments but those of live: a segment that was merged away must not be held.
 func (c *tables) keep(owner *shard, live map[segment.Segment]bool) {
 	c.mu.Lock()

@@ -37,7 +37,7 @@ var keyFields = map[ledger.KeyKind]string{
 }
 
 // mapping describes the documents; a change of it makes all indexes be made again.
-const mapping = "scorch w60 j128 t a o y e f k s d 1"
+const mapping = "scorch zap 17, w60 j128 t a o y e f k s d, 1"
 
 // mappingVersion names the folder of an index: documents of another one cannot be compared.
 func mappingVersion() string {

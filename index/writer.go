@@ -259,7 +259,7 @@ func (w *writer) copyTo(dir string, hot *shard) (*manifest, error) {
 		}
 	}
 	return &manifest{
-		Format: 1, Mapping: mappingVersion(), Identity: w.set.identity, Segment: "zap 17",
+		Format: 1, Mapping: mappingVersion(), Identity: w.set.identity, Segment: fmt.Sprint(segmentType, " ", segmentVersion),
 		Docs: v.docs(), Units: spansOf(v.done),
 	}, nil
 }
