@@ -144,6 +144,8 @@ type Reader interface {
 	// Keys returns the distinct keys of prefix.Kind whose Val begins with prefix.Val and is greater than after ("" = from
 	// the beginning; the key "" itself comes then too), in order, each with at least one committed posting. Its cost is that of a seek a key.
 	Keys(ctx context.Context, net ledger.NetID, prefix ledger.Key, after string) iter.Seq2[ledger.Key, error]
+	// Totals returns the number of records in the committed units of lo..hi and the bytes of all their parts, exactly.
+	Totals(ctx context.Context, net ledger.NetID, lo, hi uint64) (records, bytes uint64, err error)
 	// State returns one value for each key: nil = absent; empty is not absent.
 	State(ctx context.Context, net ledger.NetID, keys [][]byte) ([][]byte, error)
 	Notes(ctx context.Context, net ledger.NetID) iter.Seq2[Note, error]

@@ -29,7 +29,7 @@ func (a *block) diskKey(net ledger.NetID) []byte {
 	return appendBlockKey(nil, net, a.key, a.level, a.end)
 }
 
-// BadTotals reads all postings and compares the rows of their totals with what they give: each that is wrong, missing or
+// BadTotals reads all postings and units and compares the rows of their totals with what they give: each that is wrong, missing or
 // surplus, or cannot be read, is an error of kind storage.ErrCorrupt. Another error ends it. Where postings cannot be
 // read, which RawPostings tells, the rows of their keys are not judged.
 func (d *DB) BadTotals(ctx context.Context, net ledger.NetID) iter.Seq[error] {
@@ -46,7 +46,11 @@ func (d *DB) BadTotals(ctx context.Context, net ledger.NetID) iter.Seq[error] {
 			}
 			return nil
 		}}
-		if err := a.run(ctx); err != nil && !errors.Is(err, errStop) {
+		err = a.run(ctx)
+		if err == nil {
+			err = a.strides(ctx)
+		}
+		if err != nil && !errors.Is(err, errStop) {
 			yield(err)
 		}
 	}
@@ -227,7 +231,7 @@ func (a *audit) endKey() error {
 		case c > 0:
 			err = a.surplus(a.vague)
 		case c < 0:
-			if m := a.markerOf(want[0].end); m != nil && want[0].end.Seq < m.next && !a.vague && !a.holed {
+			if m := a.markerOf(want[0].end.Seq); m != nil && want[0].end.Seq < m.next && !a.vague && !a.holed {
 				err = a.bad(&want[0], "its row is missing")
 			}
 			want = want[1:]
@@ -236,7 +240,7 @@ func (a *audit) endKey() error {
 				err = a.bad(a.head, fmt.Sprintf("it counts %d from %s with the sum %s; the postings give %d from %s with the sum %s", h.count, h.lo, h.sum, w.count, w.lo, w.sum))
 			}
 			want = want[1:]
-			err = errors.Join(err, a.beyond(a.head), a.advance())
+			err = errors.Join(err, a.beyond(a.head.end.Seq, a.head.diskKey(a.v.network.ID)), a.advance())
 		}
 		if err != nil {
 			return err
@@ -247,25 +251,25 @@ func (a *audit) endKey() error {
 }
 
 // markerOf returns the marker of the span of a unit; nil if there is none or one cannot be read.
-func (a *audit) markerOf(o ledger.Ord) *marker {
+func (a *audit) markerOf(seq uint64) *marker {
 	if a.vain {
 		return nil
 	}
-	return a.built[a.v.spanOf(o.Seq).Lo]
+	return a.built[a.v.spanOf(seq).Lo]
 }
 
-// beyond reports a block behind the last that a marker names, once a span.
-func (a *audit) beyond(b *block) error {
-	m := a.markerOf(b.end)
-	switch lo := a.v.spanOf(b.end.Seq).Lo; {
-	case a.vain || m != nil && (b.end.Seq < m.next || m.beyond):
+// beyond reports a row, whose last unit is seq, behind the last that a marker names, once a span.
+func (a *audit) beyond(seq uint64, key []byte) error {
+	m := a.markerOf(seq)
+	switch lo := a.v.spanOf(seq).Lo; {
+	case a.vain || m != nil && (seq < m.next || m.beyond):
 		return nil
 	case m == nil:
 		a.built[lo] = &marker{beyond: true}
 	default:
 		m.beyond = true
 	}
-	return a.bad(b, "it lies behind where the marker of its span says that totals end")
+	return a.report(a.v.d.badRow(key, errors.New("it lies behind where the marker of its span says that totals end")))
 }
 
 // surplus passes over a block on disk that nothing gives.

@@ -30,7 +30,7 @@ var blockBits = []int{10, 15, 20, 25, 30}
 
 // layout is what decides where blocks end. Rows of another layout are built again.
 func layout() []byte {
-	b := []byte{1}
+	b := []byte{2, byte(strideShift)}
 	for _, n := range blockBits {
 		b = append(b, byte(n))
 	}
@@ -93,22 +93,24 @@ func enders(list []ender, posts []ledger.Posting, o ledger.Ord) []ender {
 	return list
 }
 
-func conesEnders(cones []*ledger.Cone) (list []ender) {
+func conesEnders(cones []*ledger.Cone) (list []ender, units []strideRow) {
 	for _, c := range cones {
 		for i := range c.Records {
 			list = enders(list, c.Records[i].Posts, c.Records[i].Ord)
 		}
 		list = enders(list, c.Posts, ledger.Ord{Seq: c.Unit.Seq, Pos: ledger.UnitPos})
+		units = append(units, coneStride(c))
 	}
-	return list
+	return list, units
 }
 
 // built is how far a network's blocks go. It is guarded by DB.commitMu.
 type built struct {
-	next    map[uint64]uint64 // by a span's Lo: the first unit whose blocks are not there
-	stale   bool              // rows of another layout are there
-	failed  bool              // they could not be read; the next opening tries again
-	running bool              // a goroutine brings them up to date
+	next    map[uint64]uint64 // by a span's Lo: the first unit whose blocks and strides are not there
+	open    map[uint64]openStride
+	stale   bool // rows of another layout are there
+	failed  bool // they could not be read; the next opening tries again
+	running bool // a goroutine brings them up to date
 }
 
 // nextOf returns the first unit of a span whose blocks are not there.
@@ -121,7 +123,7 @@ func (b *built) nextOf(s *spanRow) uint64 {
 
 // loadBuilt reads how far blocks go. A marker that cannot be read counts as none: it is check's to name it.
 func (d *DB) loadBuilt(net ledger.NetID) (b built, err error) {
-	b.next = map[uint64]uint64{}
+	b.next, b.open = map[uint64]uint64{}, map[uint64]openStride{}
 	prefix := []byte{tabBlock, byte(net), 0}
 	err = d.each(context.Background(), prefix, func(key, val []byte) error {
 		next, lay, err := decodeBuilt(key, val)
@@ -152,7 +154,8 @@ func (w *writer) addBlocks(cones []*ledger.Cone) {
 			n++
 		}
 		if w.n.built.nextOf(s) == cones[0].Unit.Seq {
-			w.d.advance(w.n, s, cones[n-1].Unit.Seq+1, conesEnders(cones[:n]))
+			list, units := conesEnders(cones[:n])
+			w.d.advance(w.n, s, cones[n-1].Unit.Seq+1, list, units)
 		}
 		cones = cones[n:]
 	}
@@ -168,39 +171,47 @@ func (st *netState) spanOf(seq uint64) *spanRow {
 	return nil
 }
 
-// advance writes the blocks that end at list, the enders of the units of s from where blocks end to before next. The
-// caller holds commitMu.
-func (d *DB) advance(n *network, s *spanRow, next uint64, list []ender) {
+// advance writes the blocks that end at list, the enders of the units of s from where blocks end to before next, and the
+// strides that end with them. The caller holds commitMu.
+func (d *DB) advance(n *network, s *spanRow, next uint64, list []ender, units []strideRow) {
 	b := &n.built
 	if b.failed {
 		return
 	}
-	if len(list) == 0 && !b.stale { // the marker moves with the next block: what is read twice after a restart is little
-		b.next[s.Lo] = next
-		return
-	}
-	net := n.state.Load().network
-	batch := d.db.NewIndexedBatch()
-	if b.stale {
-		prefix := keyNet(tabBlock, net.ID)
-		_ = batch.DeleteRange(prefix, after(prefix), nil)
-	}
-	err := d.blocks(batch, net.ID, s.Lo, list)
-	if err == nil {
-		key := keyBuilt(net.ID, s.Lo)
-		_ = batch.Set(key, encodeBuilt(key, next, layout()), nil)
-		err = d.apply(batch, pebble.NoSync)
-	}
-	if err != nil {
+	if err := d.addTotals(n, s, next, list, units); err != nil {
 		b.failed = true
 		if d.stopError() == nil {
-			d.opts.Log.Error("totals of postings stay behind: counts and balances are exact, but slow",
-				"network", net.Name, "unit", next, "err", firstLine(err), "hint", "permanode check --full lists all damage")
+			d.opts.Log.Error("totals stay behind: counts and balances are exact, but slow",
+				"network", n.state.Load().network.Name, "unit", next, "err", firstLine(err), "hint", "permanode check --full lists all damage")
 		}
 		return
 	}
 	b.stale = false
 	b.next[s.Lo] = next
+}
+
+func (d *DB) addTotals(n *network, s *spanRow, next uint64, list []ender, units []strideRow) error {
+	net := n.state.Load().network.ID
+	batch := d.db.NewIndexedBatch()
+	if n.built.stale {
+		for _, tab := range []byte{tabBlock, tabStride} {
+			prefix := keyNet(tab, net)
+			_ = batch.DeleteRange(prefix, after(prefix), nil)
+		}
+	}
+	any, err := d.strides(batch, n, s, next, units)
+	if err == nil {
+		err = d.blocks(batch, net, s.Lo, list)
+	}
+	if err != nil {
+		return errors.Join(err, batch.Close())
+	}
+	if !any && len(list) == 0 && !n.built.stale { // the marker moves with the next row: what is read twice after a restart is little
+		return batch.Close()
+	}
+	key := keyBuilt(net, s.Lo)
+	_ = batch.Set(key, encodeBuilt(key, next, layout()), nil)
+	return d.apply(batch, pebble.NoSync)
 }
 
 // blocks adds the blocks that end at list to b, an indexed batch.

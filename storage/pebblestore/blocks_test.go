@@ -111,12 +111,7 @@ func TestBlocksNoneSomeAll(t *testing.T) {
 func TestBlocksOfExistingData(t *testing.T) {
 	s := newTallied(t)
 	all := pebblestore.Blocks(s.db)
-	marker := slices.Collect(maps.Keys(all))[0]
-	for k := range all {
-		if k[2] == 0 {
-			marker = k
-		}
-	}
+	marker := markerOf(slices.Collect(maps.Keys(all)))
 	other := map[string]string{marker: all[marker][:10] + "\x01\x07", "B\x01\x04a\x00\x01\x00\x00\x00\x00\x01\x00\x00\x01": "junk"}
 	for name, left := range map[string]map[string]string{"none": {}, "another layout": other} {
 		s.set(left)
@@ -144,9 +139,13 @@ func TestBlocksOfExistingData(t *testing.T) {
 	s.exact("in the end")
 }
 
+func isMarker(key string) bool { return key[0] == 'B' && key[2] == 0 }
+
+func markerOf(keys []string) string { return keys[slices.IndexFunc(keys, isMarker)] }
+
 func withoutMarkers(rows map[string]string) map[string]string {
 	out := maps.Clone(rows)
-	maps.DeleteFunc(out, func(k, _ string) bool { return k[2] == 0 })
+	maps.DeleteFunc(out, func(k, _ string) bool { return isMarker(k) })
 	return out
 }
 
@@ -162,7 +161,7 @@ func TestBadTotals(t *testing.T) {
 	for i := range 300 {
 		key := keys[rng.IntN(len(keys))]
 		if i < 20 {
-			key = keys[0] // the marker
+			key = markerOf(keys)
 		}
 		rows := maps.Clone(all)
 		what := "missing"

@@ -10,6 +10,7 @@ import (
 // The most of the units that one act of the catch-up reads: a commit waits for no more. A unit is read whole.
 const (
 	catchUpRecords = 1024
+	catchUpUnits   = 4096
 	catchUpBytes   = 4 << 20
 )
 
@@ -56,32 +57,28 @@ func (d *DB) catchUp(n *network) bool {
 		if s.Empty() || from > s.Hi {
 			continue
 		}
-		next, list, err := d.storedEnders(st.network.ID, from, s.Hi)
+		next, list, units, err := d.storedEnders(st.network.ID, from, s.Hi)
 		if err != nil {
 			n.built.failed = true
-			d.opts.Log.Error("totals of postings stay behind: counts and balances are exact, but slow",
+			d.opts.Log.Error("totals stay behind: counts and balances are exact, but slow",
 				"network", st.network.Name, "unit", from, "err", firstLine(err), "hint", "permanode check --full lists all damage")
 			return false
 		}
-		d.advance(n, s, next, list)
+		d.advance(n, s, next, list, units)
 		return n.behind()
 	}
 	return false
 }
 
 // storedEnders reads the units from lo on, some of them or up to hi, and returns the one that follows.
-func (d *DB) storedEnders(net ledger.NetID, lo, hi uint64) (next uint64, list []ender, err error) {
+func (d *DB) storedEnders(net ledger.NetID, lo, hi uint64) (next uint64, list []ender, units []strideRow, err error) {
 	records, size := 0, 0
-	for next = lo; next <= hi && records < catchUpRecords && size < catchUpBytes; next++ {
-		key := keySeq(tabUnit, net, next)
-		val, err := d.get(d.db, key)
+	for next = lo; next <= hi && records < catchUpRecords && size < catchUpBytes && len(units) < catchUpUnits; next++ {
+		u, err := d.unitRow(d.db, net, next)
 		if err != nil {
-			return 0, nil, err
+			return 0, nil, nil, err
 		}
-		u, err := decodeUnit(key, val)
-		if err != nil {
-			return 0, nil, d.badRow(key, err)
-		}
+		units = append(units, u.stride())
 		list = enders(list, u.posts, ledger.Ord{Seq: next, Pos: ledger.UnitPos})
 		first := appendRecordKey(nil, net, ledger.Ord{Seq: next})
 		err = d.eachIn(context.Background(), d.db, first, after(appendRecordKey(nil, net, ledger.Ord{Seq: next, Pos: ledger.UnitPos})), func(key, val []byte) error {
@@ -95,10 +92,10 @@ func (d *DB) storedEnders(net ledger.NetID, lo, hi uint64) (next uint64, list []
 			return nil
 		})
 		if err != nil {
-			return 0, nil, err
+			return 0, nil, nil, err
 		}
 	}
-	return next, list, nil
+	return next, list, units, nil
 }
 
 // repairBlocks builds again what a unit whose postings changed is part of: the blocks that end in it, and the next of each
@@ -112,11 +109,15 @@ func (w *writer) repairBlocks(b *batch, c *ledger.Cone, touched map[ledger.Key]b
 		return errors.New("totals of postings could not be read, so they cannot be kept in step: permanode check --full lists all damage")
 	}
 	ends := map[ledger.Key][]ender{}
-	for _, e := range conesEnders([]*ledger.Cone{c}) {
+	list, _ := conesEnders([]*ledger.Cone{c})
+	for _, e := range list {
 		ends[e.key] = append(ends[e.key], e)
 	}
 	key := keyBuilt(w.net, s.Lo)
 	b.set(key, encodeBuilt(key, w.n.built.nextOf(s), layout()))
+	if err := w.repairStrides(b.b, s, c.Unit.Seq); err != nil {
+		return err
+	}
 	for k := range touched {
 		if inBlocks(k.Kind) {
 			if err := w.repairKey(b, s, c.Unit.Seq, k, ends[k]); err != nil {

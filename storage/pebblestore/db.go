@@ -68,7 +68,7 @@ type netState struct {
 }
 
 func newNetwork(st *netState) *network {
-	n := &network{changed: make(chan struct{}), built: built{next: map[uint64]uint64{}}}
+	n := &network{changed: make(chan struct{}), built: built{next: map[uint64]uint64{}, open: map[uint64]openStride{}}}
 	n.state.Store(st)
 	return n
 }

@@ -62,6 +62,11 @@ func (d *DB) RawTimes(ctx context.Context, net ledger.NetID) iter.Seq2[ledger.Un
 }
 
 func raw[T any](d *DB, ctx context.Context, net ledger.NetID, tab byte, decode func(key, val []byte) (T, error)) iter.Seq2[T, error] {
+	return rawIn(d, ctx, net, keyNet(tab, net), decode)
+}
+
+// rawIn is raw for the rows whose keys begin with prefix.
+func rawIn[T any](d *DB, ctx context.Context, net ledger.NetID, prefix []byte, decode func(key, val []byte) (T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
 		v, err := d.begin(ctx, net)
@@ -70,7 +75,6 @@ func raw[T any](d *DB, ctx context.Context, net ledger.NetID, tab byte, decode f
 			return
 		}
 		defer v.close()
-		prefix := keyNet(tab, net)
 		one := func(key, val []byte) error {
 			row, err := decode(key, val)
 			if err != nil {

@@ -20,6 +20,7 @@ const (
 	tabRecord   = 'R' // R net seq pos           -> record with its parts, moves and postings
 	tabPosting  = 'P' // P net kind key 00 ord   -> role, value; empty: mentioned, no value
 	tabBlock    = 'B' // B net kind key 00 level ord -> the block's first place, count, sum; B net 00 lo -> how far blocks are built
+	tabStride   = 'A' // A net level first       -> records, bytes, earliest and latest time of 64^level units
 	tabState    = 'S' // S net key               -> era state
 	tabTime     = 'T' // T net ms seq            -> empty
 	tabNote     = 'E' // E net seq id kind source -> note
@@ -75,6 +76,18 @@ func splitBlock(b []byte) (k ledger.Key, level int, o ledger.Ord, err error) {
 		return k, 0, o, errRow("block key that does not end in 00, a level and an ordinal")
 	}
 	return ledger.Key{Kind: ledger.KeyKind(b[0]), Val: string(val)}, int(b[at]), ledger.OrdFrom(b[at+1:]), nil
+}
+
+// keyStride is A net level first; level is one byte.
+func keyStride(net ledger.NetID, level int, first uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{tabStride, byte(net), byte(level)}, first)
+}
+
+func splitStride(key []byte) (level int, first uint64, err error) {
+	if len(key) != 11 || key[2] < 1 || key[2] > maxStride {
+		return 0, 0, errRow("stride key %x", key)
+	}
+	return int(key[2]), binary.BigEndian.Uint64(key[3:]), nil
 }
 
 // keyBuilt is B net 00 lo: no key has the kind 0.

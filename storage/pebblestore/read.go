@@ -10,7 +10,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
-	"permanode/internal/ranges"
 	"permanode/ledger"
 	"permanode/storage"
 )
@@ -262,6 +261,9 @@ func (v *view) cone(codec ledger.Codec, it *pebble.Iterator, seq uint64) (*ledge
 		c.Records = append(c.Records, rec)
 		it.Next()
 	}
+	if got := recordBytes(c); got != u.bytes {
+		return nil, v.d.badRow(keySeq(tabUnit, v.network.ID, seq), fmt.Errorf("it counts %d bytes of records, they have %d", u.bytes, got))
+	}
 	if it.Valid() && ledger.OrdFrom(it.Key()[2:]).Seq <= seq {
 		return nil, v.d.badRow(bytes.Clone(it.Key()), errors.New("a record that its unit does not count"))
 	}
@@ -327,26 +329,3 @@ func (d *DB) Notes(ctx context.Context, net ledger.NetID) iter.Seq2[storage.Note
 
 // errStop ends a scan early.
 var errStop = errors.New("stop")
-
-// SeqAt returns the committed units whose signed time lies in [fromMs, toMs).
-func (d *DB) SeqAt(ctx context.Context, net ledger.NetID, fromMs, toMs int64) (set ranges.Set, err error) {
-	v, err := d.begin(ctx, net)
-	if err != nil {
-		return set, err
-	}
-	defer v.close()
-	if fromMs >= toMs {
-		return set, nil
-	}
-	err = d.eachIn(ctx, v.pr, keyTime(net, fromMs, 0), keyTime(net, toMs, 0), func(key, _ []byte) error {
-		_, seq, err := splitTime(key)
-		if err != nil {
-			return d.badRow(key, err)
-		}
-		if v.has(seq) {
-			set.Add(seq, seq)
-		}
-		return nil
-	})
-	return set, err
-}

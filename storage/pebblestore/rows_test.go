@@ -102,11 +102,15 @@ func again(tab byte, val []byte) ([]byte, error) {
 		return appendRecord(nil, &r), err
 	case tabUnit:
 		u, err := decodeUnit(key, val)
-		if err != nil || u.records > 1000 {
+		if err != nil || u.records > 1000 || u.bytes > 1000 || u.records == 0 && u.bytes > 0 {
 			return val, err
 		}
-		// the encoder counts the records itself
-		return encodeUnit(&ledger.Cone{Unit: u.Unit, Moves: u.moves, Posts: u.posts, Records: make([]ledger.Record, u.records)}), nil
+		// the encoder counts the records and their bytes itself
+		c := &ledger.Cone{Unit: u.Unit, Moves: u.moves, Posts: u.posts, Records: make([]ledger.Record, u.records)}
+		if u.bytes > 0 {
+			c.Records[0].Parts = []ledger.Part{{Raw: make([]byte, u.bytes)}}
+		}
+		return encodeUnit(c), nil
 	case tabManifest:
 		m, err := decodeManifest(val)
 		return encodeManifest(m), err
@@ -131,9 +135,32 @@ func again(tab byte, val []byte) ([]byte, error) {
 			return nil, err
 		}
 		return appendPostingKey(nil, 1, k, o)[2:], nil
+	case tabBlock:
+		b, err := decodeBlockRow(val)
+		return appendBlockRow(nil, &b), err
+	case tabBlockKey:
+		k, level, o, err := splitBlock(val)
+		if err != nil {
+			return nil, err
+		}
+		return appendBlockKey(nil, 1, k, level, o)[2:], nil
+	case tabBuilt:
+		next, lay, err := decodeBuilt(builtKey, val)
+		return encodeBuilt(builtKey, next, lay), err
+	case tabStride:
+		s, err := decodeStride(val)
+		return encodeStride(s), err
 	}
 	return nil, errBadRow
 }
+
+// Rows that have no letter of their own.
+const (
+	tabBlockKey = 'b'
+	tabBuilt    = 'd'
+)
+
+var builtKey = keyBuilt(1, 5)
 
 // samples are good rows of all tables.
 func samples() map[byte][]byte {
@@ -147,6 +174,9 @@ func samples() map[byte][]byte {
 		tabRecord: appendRecord(nil, &sample), tabUnit: encodeUnit(c), tabManifest: encodeManifest(storage.Manifest(c)),
 		tabSpan: encodeSpan(s), tabNetwork: encodeNetwork(ledger.Network{Name: "n", Era: "e", Identity: "i", Trust: []byte("t"), Follows: "f"}),
 		tabGap: encodeGap(storage.Gap{From: 1, To: 2, Reason: "r"}), tabNote: encodeNote(n),
+		tabBlock:    appendBlockRow(nil, &blockRow{ledger.Ord{Seq: 3, Pos: 1}, 1024, ledger.Coins(7).Neg()}),
+		tabBlockKey: appendBlockKey(nil, 1, ledger.Key{Kind: ledger.KeyTag, Val: "a\x00b"}, 2, sample.Ord)[2:],
+		tabBuilt:    encodeBuilt(builtKey, 77, layout()), tabStride: encodeStride(strideRow{1, 2, -3, 4}),
 		tabPosting: appendPostingValue(nil, &sample.Posts[0]), tabPostingKey: appendPostingKey(nil, 1, sample.Posts[0].Key, sample.Ord)[2:],
 	}
 }

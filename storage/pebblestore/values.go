@@ -230,6 +230,7 @@ func decodeGap(key, val []byte) (g storage.Gap, err error) {
 type unitRow struct {
 	ledger.Unit
 	records uint64
+	bytes   uint64 // of all parts of its records
 	moves   []ledger.Move
 	posts   []ledger.Posting
 }
@@ -248,6 +249,7 @@ func encodeUnit(c *ledger.Cone) []byte {
 		b = appendID(b, u.AttestedBy)
 	}
 	b = binary.AppendUvarint(b, uint64(len(c.Records)))
+	b = binary.AppendUvarint(b, recordBytes(c))
 	b = appendMoves(b, c.Moves)
 	return appendPosts(b, c.Posts)
 }
@@ -272,7 +274,7 @@ func decodeUnit(key, val []byte) (u unitRow, err error) {
 			r.fail("attested by nothing")
 		}
 	}
-	u.records = r.uvarint()
+	u.records, u.bytes = r.uvarint(), r.uvarint()
 	u.moves, u.posts = r.moves(), r.posts()
 	return u, r.end()
 }
@@ -445,6 +447,21 @@ func decodeBlockRow(val []byte) (b blockRow, err error) {
 	}
 	b.count, b.sum = r.uvarint(), r.amount()
 	return b, r.end()
+}
+
+func encodeStride(s strideRow) []byte {
+	b := binary.AppendUvarint([]byte{rowVersion}, s.records)
+	b = binary.AppendUvarint(b, s.bytes)
+	b = binary.BigEndian.AppendUint64(b, uint64(s.min))
+	return binary.BigEndian.AppendUint64(b, uint64(s.max))
+}
+
+func decodeStride(val []byte) (s strideRow, err error) {
+	r := &reader{b: val}
+	r.version()
+	s.records, s.bytes = r.uvarint(), r.uvarint()
+	s.min, s.max = int64(r.uint64()), int64(r.uint64())
+	return s, r.end()
 }
 
 // encodeBuilt says that the blocks that end in the units of a span before next are there, and which postings end one. It

@@ -217,16 +217,60 @@ func (m *Model) checkUnits(ctx context.Context, r storage.Reader, net ledger.Net
 			return fmt.Errorf("unit %d is not found by its time %d", seq, u.TimeMs)
 		}
 	}
-	var all ranges.Set
-	for _, seq := range m.Seqs() {
-		all.Add(seq, seq)
+	return m.checkRanges(ctx, r, net, sample)
+}
+
+// checkRanges asks for times and totals of ranges that begin and end at any two units.
+func (m *Model) checkRanges(ctx context.Context, r storage.Reader, net ledger.NetID, sample int) error {
+	seqs := m.Seqs()
+	if len(seqs) == 0 {
+		seqs = []uint64{5}
 	}
-	got, err := r.SeqAt(ctx, net, -1<<62, 1<<62)
+	for i, seq := range append(some(seqs, min(max(sample, 0), 40)), 0) {
+		lo, hi := seq, seqs[(i*7919)%len(seqs)]
+		if i%5 == 0 {
+			lo, hi = 0, ledger.MaxSeq
+		}
+		from, to := int64(-1<<62), int64(1<<62)
+		if a, b := m.Cones[lo], m.Cones[hi]; a != nil && b != nil {
+			from, to = min(a.Unit.TimeMs, b.Unit.TimeMs), max(a.Unit.TimeMs, b.Unit.TimeMs)
+		}
+		if err := m.checkRange(ctx, r, net, min(lo, hi), max(lo, hi), from, to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Model) checkRange(ctx context.Context, r storage.Reader, net ledger.NetID, lo, hi uint64, from, to int64) error {
+	var set ranges.Set
+	var records, bytes uint64
+	for seq, c := range m.Cones {
+		if from <= c.Unit.TimeMs && c.Unit.TimeMs < to {
+			set.Add(seq, seq)
+		}
+		if lo <= seq && seq <= hi {
+			records += uint64(len(c.Records))
+			for _, rec := range c.Records {
+				for _, p := range rec.Parts {
+					bytes += uint64(len(p.Raw))
+				}
+			}
+		}
+	}
+	got, err := r.SeqAt(ctx, net, from, to)
 	if err != nil {
 		return err
 	}
-	if !slices.Equal(got.Ranges(), all.Ranges()) {
-		return fmt.Errorf("units at any time: %v, want %v", got.Ranges(), all.Ranges())
+	if !slices.Equal(got.Ranges(), set.Ranges()) {
+		return fmt.Errorf("units signed from %d to before %d: %v, want %v", from, to, got.Ranges(), set.Ranges())
+	}
+	gotRecords, gotBytes, err := r.Totals(ctx, net, lo, hi)
+	if err != nil {
+		return err
+	}
+	if gotRecords != records || gotBytes != bytes {
+		return fmt.Errorf("units %d to %d hold %d records, %d bytes, want %d, %d", lo, hi, gotRecords, gotBytes, records, bytes)
 	}
 	return nil
 }

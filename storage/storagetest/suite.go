@@ -578,8 +578,9 @@ func testContexts(t *testing.T, e Engine) {
 	_, errSum := r.s.Sum(ctx, net, ledger.Key{}, 0, 9)
 	_, errState := r.s.State(ctx, net, nil)
 	_, errTime := r.s.SeqAt(ctx, net, 0, 9)
+	_, _, errTotals := r.s.Totals(ctx, net, 0, 9)
 	for i, err := range []error{
-		errNets, errCov, errUnit, errRec, errCount, errSum, errState, errTime,
+		errNets, errCov, errUnit, errRec, errCount, errSum, errState, errTime, errTotals,
 		firstError(r.s.Cones(ctx, net, 1, 5)), firstError(r.s.Notes(ctx, net)),
 		firstError(r.s.Lookup(ctx, net, ledger.Key{Kind: ledger.KeyTag}, storage.Scan{Prefix: true})), firstError(r.s.Keys(ctx, net, ledger.Key{Kind: ledger.KeyTag}, "")),
 		r.w.Commit(ctx, r.next(1)), r.w.Note(ctx, storage.Note{Kind: storage.NoteClaim}), r.w.Open(ctx, storage.Span{Lo: 90}, nil),
