@@ -91,7 +91,7 @@ func newLedger(t *testing.T, units int) *ledgerOf {
 	return l
 }
 
-func seal(t *testing.T, codec ledger.Codec, c *stardusttest.Cone, start ledger.Start) *ledger.Cone {
+func seal(t testing.TB, codec ledger.Codec, c *stardusttest.Cone, start ledger.Start) *ledger.Cone {
 	t.Helper()
 	a, err := codec.Begin(t.Context(), c.Head, start)
 	if err != nil {

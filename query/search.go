@@ -196,62 +196,78 @@ func (s *search) page(ctx context.Context, cursor string, limit int, counted boo
 	if err != nil {
 		return SearchResult{}, err
 	}
-	out := SearchResult{Query: s.text, Taken: s.taken, Complete: true}
-	merged := facetSum{}
-	var why []string
-	unbuilt, built := "", len(s.networks) == 0
-	past := at.network == "" // behind the cursor: this network's hits count from its beginning
+	g := gathering{facets: facetSum{}, out: SearchResult{Query: s.text, Taken: s.taken, Complete: true}}
+	ahead := at.network == "" // the cursor's network is passed: those that follow count from their beginning
 	for _, n := range s.networks {
 		q := ask{newest: s.order == NewestFirst, count: counted}
 		if counted {
 			q.facets = s.facets
 		}
 		switch {
-		case past:
-			q.limit = max(0, limit+1-len(out.Hits))
+		case ahead:
+			q.limit = max(0, limit+1-len(g.out.Hits))
 		case n.Name == at.network:
-			q.limit, q.after, past = limit+1, &at.ord, true
+			q.limit, q.after, ahead = limit+1, &at.ord, true
 		}
 		got, err := s.a.answer(ctx, n, q)
 		if err != nil {
 			return SearchResult{}, fmt.Errorf("search %s: %w", n.Name, err)
 		}
-		if got.unbuilt {
-			unbuilt = n.Name
-		} else {
-			built = true
-		}
-		for _, ord := range got.ords {
-			out.Hits = append(out.Hits, Hit{Network: n.Network, Ord: ord, named: n.named})
-		}
-		out.Total.Value += got.total
-		merged.add(got.facets)
-		reason := n.finish(got)
-		out.Searched = append(out.Searched, n.extent)
-		if reason != "" {
-			why = append(why, n.Name+": "+reason)
-		}
-		out.Complete = out.Complete && n.extent.Complete
+		g.add(n, got)
 	}
-	if !past {
+	switch {
+	case !ahead:
 		return SearchResult{}, fmt.Errorf("%s: %w", quote(cursor), ErrBadCursor)
-	}
-	if unbuilt != "" && !built {
+	case g.unbuilt > 0 && g.unbuilt == g.asked:
 		return SearchResult{}, &NoIndexError{Query: s.text}
 	}
+	if counted && len(s.facets) > 0 {
+		g.out.Facets = g.facets.facets(s.facets, g.out.Complete)
+	}
+	return g.cut(limit, s), nil
+}
+
+// gathering joins the answers of networks to one page.
+type gathering struct {
+	out     SearchResult
+	facets  facetSum
+	why     []string // the total is no exact number
+	asked   int      // networks that need the index
+	unbuilt int      // of which it has nothing
+}
+
+func (g *gathering) add(n *bound, got answer) {
+	if got.indexed || got.unbuilt {
+		g.asked++
+	}
+	if got.unbuilt {
+		g.unbuilt++
+	}
+	for _, ord := range got.ords {
+		g.out.Hits = append(g.out.Hits, Hit{Network: n.Network, Ord: ord, named: n.named})
+	}
+	g.out.Total.Value += got.total
+	g.facets.add(got.facets)
+	if why := n.finish(got); why != "" {
+		g.why = append(g.why, n.Name+": "+why)
+	}
+	g.out.Searched = append(g.out.Searched, n.extent)
+	g.out.Complete = g.out.Complete && n.extent.Complete
+}
+
+// cut ends the page: one hit more than its limit says that there is another.
+func (g *gathering) cut(limit int, s *search) SearchResult {
+	out := g.out
 	if len(out.Hits) > limit {
 		out.Hits = out.Hits[:limit]
 		last := out.Hits[limit-1]
 		out.Next = place{last.Network.Name, last.Ord}.cursor(s.sort(), s.asked)
 	}
-	out.Total.Relation, out.Total.Why = relationExact, strings.Join(why, "; ")
-	if len(why) > 0 {
+	out.Total.Relation, out.Total.Why = relationExact, strings.Join(g.why, "; ")
+	if len(g.why) > 0 {
 		out.Total.Relation = relationLower
 	}
-	if counted && len(s.facets) > 0 {
-		out.Facets = merged.facets(s.facets, out.Complete)
-	}
-	return out, nil
+	return out
 }
 
 const (

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -479,12 +478,13 @@ func TestNoIndex(t *testing.T) {
 	l := newLibrary(t)
 	id := l.network("n", "")
 	l.unit(id, 1, day, "T|addr1A|x")
+	l.network("m", "")
 	for name, a := range map[string]*query.Archive{"none": l.plain(), "not built": l.indexed()} {
-		_, _, err := search(t, a, "x y", query.NewestFirst, 10)
+		_, _, err := search(t, a, "x y network:n", query.NewestFirst, 10)
 		if !errors.Is(err, query.ErrNoIndex) || !strings.Contains(err.(interface{ Hint() string }).Hint(), "index rebuild") {
 			t.Errorf("%s: %v", name, err)
 		}
-		finds(t, a, "tag:T text:x", "n 1/0") // few candidates are looked at one by one
+		finds(t, a, "tag:T text:x network:n", "n 1/0") // few candidates are looked at one by one
 	}
 }
 
@@ -511,128 +511,6 @@ func TestUnitItself(t *testing.T) {
 	if !strings.Contains(string(got.body), `"as":"address","roles":["receive"],"href":"/v1/networks/n/units/1"`) {
 		t.Errorf("%s", got.body)
 	}
-}
-
-// Facets count all hits, however they are found.
-func TestFacets(t *testing.T) {
-	l := newLibrary(t)
-	for _, name := range []string{"m", "n"} {
-		id := l.network(name, "")
-		l.unit(id, 1, day, "A|addr1A|x", "B|addr1A|x", "A|addr1A|x")
-		l.unit(id, 2, 2*day, "A|addr1A|x")
-	}
-	l.catchUp()
-	want := `map[day:{[{1970-01-02 6} {1970-01-03 2}] 0 true} kind:{[{none 6} {data 2}] 0 true} state:{[{applied 4} {conflicting 2} {no-transaction 2}] 0 true} tag:{[{0x41 6} {0x42 2}] 0 true}]`
-	for _, text := range []string{"addr:addr1A", "x", "addr:addr1A text:x", "NOT tag:C"} {
-		for _, candidates := range []uint64{0, 1000} {
-			a := l.indexed()
-			a.Bounds(candidates, 10)
-			got, err := a.Search(t.Context(), query.SearchRequest{Networks: must(a.Networks(t.Context())), Query: text, Limit: 1, Facets: []string{"tag", "kind", "state", "day"}})
-			if fmt.Sprint(got.Facets) != want || err != nil {
-				t.Errorf("%s: %v, %v\nwant %s", text, got.Facets, err, want)
-			}
-		}
-	}
-}
-
-// TestPlansAgree: whichever way the planner takes, hits, totals and pages are the same.
-func TestPlansAgree(t *testing.T) {
-	l := newLibrary(t)
-	r := rand.New(rand.NewPCG(1, 2))
-	words := []string{"red", "green", "blue", "red-green"}
-	var ids []string
-	for _, name := range []string{"m", "n"} {
-		id := l.network(name, "")
-		for seq := range uint64(30) {
-			var raws []string
-			for range r.IntN(5) {
-				raws = append(raws, fmt.Sprintf("T%d|addr1%d|%s %d", r.IntN(9), r.IntN(4), words[r.IntN(len(words))], r.IntN(3)))
-			}
-			l.unit(id, seq, int64(seq)*day/3, raws...)
-			for _, rec := range l.cones[id][seq].Records {
-				ids = append(ids, rec.ID.String())
-			}
-			ids = append(ids, l.cones[id][seq].Unit.ID.String())
-		}
-	}
-	l.catchUp()
-	var term func(depth int) string
-	term = func(depth int) string {
-		if depth > 0 {
-			switch r.IntN(4) {
-			case 0:
-				return "(" + term(depth-1) + " " + term(depth-1) + ")"
-			case 1:
-				return "(" + term(depth-1) + " OR " + term(depth-1) + ")"
-			case 2:
-				return "NOT " + term(depth-1)
-			}
-		}
-		return []string{
-			fmt.Sprintf("tag:T%d", r.IntN(10)), "tag:T*", fmt.Sprintf("addr:addr1%d", r.IntN(5)), "id:" + ids[r.IntN(len(ids))],
-			"text:" + words[r.IntN(len(words))], fmt.Sprintf("unit:%d..", r.IntN(40)), "kind:data", "state:applied", "network:n",
-			fmt.Sprintf("before:1970-01-%02d", 1+r.IntN(12)),
-		}[r.IntN(10)]
-	}
-	same := map[string]bool{}
-	for range 120 {
-		text, order, limit := term(3), query.Order(r.IntN(2)), 1+r.IntN(20)
-		var first string
-		for _, b := range []struct {
-			candidates uint64
-			tags       int
-		}{{0, 0}, {3, 3}, {1 << 20, 1 << 10}} {
-			a := l.indexed()
-			a.Bounds(b.candidates, b.tags)
-			a.Stored(1 << 20)
-			hits, got, err := search(t, a, text, order, limit)
-			answer := fmt.Sprint(hits, got.Total, got.Complete, err)
-			if first == "" {
-				first = answer
-				same[answer] = true
-			}
-			if answer != first {
-				t.Fatalf("%s by %d (order %d): with bounds %+v\n%s\nelse\n%s", text, limit, order, b, answer, first)
-			}
-		}
-	}
-	if len(same) < 40 {
-		t.Errorf("only %d different answers: the queries try too little", len(same))
-	}
-}
-
-// The index goes on while a search runs: the answer is of the units that were held when it began.
-func TestIndexAhead(t *testing.T) {
-	l := newLibrary(t)
-	id := l.network("n", "")
-	l.unit(id, 1, day, "T||x", "T||y")
-	l.catchUp()
-	a := query.New(l.memory, codecs)
-	grow := &growing{Index: l.index, grow: func() {
-		l.unit(id, l.cover[id].Spans[0].Hi+1, day, "T||x")
-		l.catchUp()
-	}}
-	a.UseIndex(grow)
-	for range 3 {
-		got, err := a.Search(t.Context(), query.SearchRequest{Networks: must(a.Networks(t.Context())), Query: "x OR z NOT tag:U"})
-		if err != nil || got.Total.Value != uint64(len(got.Hits)) || len(got.Searched[0].Ranges) != 1 {
-			t.Fatal(got, err)
-		}
-		if held := got.Searched[0].Ranges[0].To; got.Total.Value != held || got.Hits[0].Ord.Seq != held || !got.Complete {
-			t.Errorf("%d hits in units 1 to %d, complete %v", got.Total.Value, held, got.Complete)
-		}
-	}
-}
-
-// growing commits and indexes a unit just before each search.
-type growing struct {
-	*index.Index
-	grow func()
-}
-
-func (g *growing) Search(ctx context.Context, req index.Request) (index.Result, error) {
-	g.grow()
-	return g.Index.Search(ctx, req)
 }
 
 func TestExplain(t *testing.T) {
