@@ -15,7 +15,7 @@ import (
 type asker struct {
 	r    *rand.Rand
 	nets []*net
-	tags, addrs, objects, types, events, functions,
+	tags, addrs, objects, types, events, functions, units,
 	ids []written
 }
 
@@ -47,6 +47,7 @@ func newAsker(r *rand.Rand, nets []*net) *asker {
 	for _, w := range all {
 		list, ok := map[string]*[]written{
 			"tag": &a.tags, "addr": &a.addrs, "object": &a.objects, "type": &a.types, "event": &a.events, "function": &a.functions,
+			"unit": &a.units,
 		}[w.of.sort]
 		if !ok {
 			list = &a.ids
@@ -107,7 +108,7 @@ func (a *asker) term() string {
 	case 9, 10:
 		return a.named("addr", a.addrs)
 	case 11:
-		return a.named("id", pick(a.r, [][]written{a.ids, a.ids, a.ids, a.objects, a.addrs}))
+		return a.named("id", pick(a.r, [][]written{a.ids, a.ids, a.ids, a.objects, a.addrs, a.units}))
 	case 12:
 		return a.named("object", a.objects)
 	case 13:
@@ -120,7 +121,7 @@ func (a *asker) term() string {
 	case 15, 16:
 		return a.listed()
 	case 17:
-		return a.units()
+		return a.span()
 	case 18, 19:
 		return a.time()
 	case 20:
@@ -235,7 +236,7 @@ func (a *asker) mangledWord(w string) string {
 func (a *asker) boxWord() string {
 	switch a.r.IntN(3) {
 	case 0:
-		return strings.TrimPrefix(strings.TrimPrefix(a.named("", pick(a.r, [][]written{a.ids, a.objects, a.addrs})), ":"), "\"")
+		return strings.TrimPrefix(strings.TrimPrefix(a.named("", pick(a.r, [][]written{a.ids, a.objects, a.addrs, a.units})), ":"), "\"")
 	case 1:
 		return hexOf(pick(a.r, tagPool))
 	}
@@ -337,7 +338,7 @@ func (a *asker) listed() string {
 	return "state:" + pick(a.r, d.net.era.states())
 }
 
-func (a *asker) units() string {
+func (a *asker) span() string {
 	x, y := a.doc().seq, a.doc().seq
 	if x > y {
 		x, y = y, x
@@ -386,4 +387,25 @@ func (a *asker) leaf() string {
 		return path + "=" + l.value
 	}
 	return path + "=" + quote(l.value)
+}
+
+// corners are questions that chance seldom asks, each once in every state.
+func (a *asker) corners() []string {
+	out := []string{
+		"", " ", "NOT kind:unit", "kind:unit", "kind:unit OR kind:transaction", "NOT NOT kind:unit", `tag:""`, "tag:*", "NOT tag:*", "tag:0x", "tag:0x*",
+		`tag:"0x41"`, "tag:0x41", `tag:"*"`, "unit:0", "unit:..3", "unit:5 kind:unit", "before:2000", "after:2000", "after:9999", "NOT after:2025",
+		"state:applied", "NOT state:applied", "state:executed", "network:zeta OR network:alpha", "NOT network:hornet",
+		"權威", `"權威事實"`, "事權", "権", "ー", "ー*", "ラ*", "權*", "ΟΔΟΣ", "οδός", "istanbul", "für", "fu\u0308r", "STRASSE", "a*", `"a b"`, `"'"`, "_",
+		"x=*", `""=*`, `data="*"`, `device=dev-*`, "amount=1 amount=2", "amount=1 NOT amount=2", "t=21.5", "n=1e400", "n=1E400", "id=13221468430349148*",
+		"(((invoice)))", "invoice OR NOT invoice", "invoice NOT invoice", "and or not", `"AND"`, "AND", "invoice AND", "(invoice", "invoice)",
+		"*", "*voice", "in*ce", "addr:nobody", "id:nothing", "kind:nothing", "state:nothing", "network:nothing", "nofield:x", "tag:0x4", "tag:0xzz",
+		"unit:x", "unit:9..3", "after:yesterday", "before:2026-13", `"open`, "0x", "0x41", "0x4", "0x494e564f494345", "INVOICE", "acme", "a:b", "tag:a:b",
+	}
+	for _, list := range [][]written{a.units, a.ids, a.objects, a.addrs} {
+		for range 3 {
+			name := a.named("id", list)
+			out = append(out, name, "NOT "+name, name+" OR kind:unit", name+" OR invoice", "NOT ("+name+" OR tag:INVOICE)", name+" unit:2..9", name+" "+name)
+		}
+	}
+	return out
 }

@@ -74,9 +74,16 @@ func (j *judge) run(ctx context.Context, n int) {
 	j.t.Helper()
 	begin := time.Now()
 	asker := newAsker(rand.New(rand.NewPCG(j.seed, 2)), j.world.nets)
-	for i := range n {
+	corners := asker.corners()
+	for i := range n + len(corners) {
 		asker.r = rand.New(rand.NewPCG(j.seed, uint64(i)+1000))
-		q := j.ask(asker)
+		text := ""
+		if i < n {
+			text = asker.query()
+		} else {
+			text = corners[i-n]
+		}
+		q := j.ask(asker, text)
 		if err := j.compare(ctx, q, asker.r); err != nil {
 			if j.wrong++; j.wrong > 8 {
 				j.t.Fatalf("%s: too many are wrong", j.state)
@@ -84,15 +91,15 @@ func (j *judge) run(ctx context.Context, n int) {
 			j.t.Errorf("%s, question %d: %v\n%v", j.state, i, q, err)
 		}
 	}
-	j.t.Logf("%s: %d questions, %d with hits, %d refused, %v", j.state, n, j.asked, j.refused, time.Since(begin).Round(time.Millisecond))
+	j.t.Logf("%s: %d questions and %d corners, %d with hits, %d refused, %v", j.state, n, len(corners), j.asked, j.refused, time.Since(begin).Round(time.Millisecond))
 	if least := n / 4; j.indexed && j.asked < least || j.asked < least/4 {
 		j.t.Errorf("%s: only %d of %d questions had an answer: they judge nothing", j.state, j.asked, n)
 	}
 }
 
 // ask makes a question to some networks.
-func (j *judge) ask(a *asker) *one {
-	q := &one{query: a.query(), nets: j.world.nets, order: query.Order(a.r.IntN(2))}
+func (j *judge) ask(a *asker, text string) *one {
+	q := &one{query: text, nets: j.world.nets, order: query.Order(a.r.IntN(2))}
 	if a.r.IntN(3) == 0 {
 		q.nets = slices.DeleteFunc(slices.Clone(q.nets), func(*net) bool { return a.r.IntN(2) == 0 })
 		if len(q.nets) == 0 {

@@ -424,6 +424,9 @@ func (u *reader) box(word string) test {
 			return func(d *doc) bool { return id(d) || tag(d) }
 		}
 	}
+	if strings.Contains(word, ":") {
+		u.bad("no field in %q", word)
+	}
 	if strings.HasPrefix(strings.ToLower(word), "0x") && !isHex {
 		return u.words(word, false)
 	}

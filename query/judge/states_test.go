@@ -120,7 +120,7 @@ func (a *archive) grow(ctx context.Context, t testing.TB, writers map[ledger.Net
 				}
 				select {
 				case <-hurry:
-				case <-time.After(time.Duration(r.IntN(200)) * time.Millisecond):
+				case <-time.After(time.Duration(r.IntN(400)) * time.Millisecond):
 				}
 			}
 		})
@@ -152,7 +152,7 @@ func TestWalk(t *testing.T) {
 	asker := newAsker(rand.New(rand.NewPCG(seed, 4)), oracle.world.nets)
 	stop := a.grow(ctx, t, writers)
 	for range 40 {
-		q := j.ask(asker)
+		q := j.ask(asker, asker.query())
 		if q.err == nil {
 			if err := j.walk(ctx, q, asker.r); err != nil {
 				t.Errorf("%v: %v", q, err)
