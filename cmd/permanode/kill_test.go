@@ -169,6 +169,7 @@ func TestKill(t *testing.T) {
 	whole := filepath.Join(t.TempDir(), "whole")
 	c.calibrate(whole)
 	want := c.export(whole)
+	c.found = c.searches(whole)
 	if err := checkEnd(string(want)); err != nil {
 		t.Fatal(err)
 	}
@@ -217,6 +218,7 @@ type campaign struct {
 	t                      *testing.T
 	rng                    *rand.Rand
 	networks               []*killedNetwork
+	found                  []string // by searches in an archive that was never disturbed
 	kills, between, rounds int
 }
 
@@ -300,8 +302,10 @@ func (c *campaign) round(dir string, want []byte) {
 	if got := c.export(dir); !bytes.Equal(got, want) {
 		c.t.Fatalf("round %d: the export differs: %d bytes, want %d", c.rounds, len(got), len(want))
 	}
+	c.sameSearches(dir, c.found)
 	if c.rounds == 1 {
 		c.sound(dir)
+		c.soundIndex(dir)
 	}
 }
 
