@@ -188,7 +188,7 @@ func (a *Archive) byIndex(ctx context.Context, n *bound, q ask) (answer, error) 
 		if is, err = look.matches(ctx, rest, d); err != nil {
 			return answer{}, err
 		}
-		if is {
+		if is && !d.idle { // such a unit is not in the index
 			known = append(known, ord)
 		}
 	}

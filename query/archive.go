@@ -28,17 +28,13 @@ type Archive struct {
 	index  Index // nil: there is none
 	bounds bounds
 
-	mu     sync.Mutex // guards trusts and totals, not what totals point to
+	mu     sync.Mutex // guards trusts
 	trusts map[string]ledger.Trust
-	totals map[ledger.NetID]*total
 }
 
 // New returns an Archive over store. codec gives the rules of each era.
 func New(store storage.Reader, codec func(ledger.Era) (ledger.Codec, bool)) *Archive {
-	return &Archive{
-		store: store, codec: codec, bounds: usualBounds,
-		trusts: map[string]ledger.Trust{}, totals: map[ledger.NetID]*total{},
-	}
+	return &Archive{store: store, codec: codec, bounds: usualBounds, trusts: map[string]ledger.Trust{}}
 }
 
 // Network is a network of the archive with the rules that read it.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"permanode/index/lang"
 	"permanode/internal/ranges"
@@ -121,54 +120,22 @@ func (a *Archive) extent(ctx context.Context, n Network) (Extent, storage.Covera
 	return e, cov, nil
 }
 
-// Coverage returns the extent of n with exact totals. The first call reads the manifest of every unit; later ones
-// read what is new.
+// Coverage returns the extent of n with exact totals.
 func (a *Archive) Coverage(ctx context.Context, n Network) (Coverage, error) {
-	e, cov, err := a.extent(ctx, n)
+	e, _, err := a.extent(ctx, n)
 	if err != nil {
 		return Coverage{}, err
 	}
-	records, bytes, err := a.total(n.ID).add(ctx, a.store, n, cov.Set())
-	if err != nil {
-		return Coverage{}, err
-	}
-	return Coverage{
-		Network: n.Name, Era: string(n.Era), Ranges: e.Ranges, Gaps: e.Gaps, Records: records, Bytes: bytes,
-	}, nil
-}
-
-// total counts the records of one network. Coverage only grows, so a unit is counted once.
-type total struct {
-	mu             sync.Mutex
-	done           ranges.Set
-	records, bytes uint64
-}
-
-func (a *Archive) total(id ledger.NetID) *total {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	t := a.totals[id]
-	if t == nil {
-		t = new(total)
-		a.totals[id] = t
-	}
-	return t
-}
-
-func (t *total) add(ctx context.Context, store storage.Reader, n Network, have ranges.Set) (records, bytes uint64, err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for seq := range have.Minus(t.done).All() {
-		_, manifest, err := store.Unit(ctx, n.ID, seq)
+	out := Coverage{Network: n.Name, Era: string(n.Era), Ranges: e.Ranges, Gaps: e.Gaps}
+	for _, r := range e.Ranges {
+		records, bytes, err := a.store.Totals(ctx, n.ID, r.From, r.To)
 		if err != nil {
-			return 0, 0, fmt.Errorf("count unit %d of %s: %w", seq, n.Name, err)
+			return Coverage{}, fmt.Errorf("count units %s of %s: %w", span(r.From, r.To), n.Name, err)
 		}
-		r, b := countRecords(manifest)
-		t.records += r
-		t.bytes += b
-		t.done.Add(seq, seq)
+		out.Records += records
+		out.Bytes += bytes
 	}
-	return t.records, t.bytes, nil
+	return out, nil
 }
 
 // countRecords returns the number of records in a manifest and the bytes of all their parts.

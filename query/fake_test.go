@@ -267,6 +267,16 @@ func (m *memory) SeqAt(_ context.Context, net ledger.NetID, fromMs, toMs int64) 
 	return set, nil
 }
 
+func (m *memory) Totals(_ context.Context, net ledger.NetID, lo, hi uint64) (records, bytes uint64, err error) {
+	for seq := lo; seq <= hi; seq++ {
+		for _, r := range m.cones[net][seq].Records {
+			records++
+			bytes += uint64(len(r.Parts[0].Raw))
+		}
+	}
+	return records, bytes, nil
+}
+
 // State holds nothing.
 func (m *memory) State(_ context.Context, _ ledger.NetID, keys [][]byte) ([][]byte, error) {
 	return make([][]byte, len(keys)), nil

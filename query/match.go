@@ -16,6 +16,7 @@ type document struct {
 	ord   ledger.Ord
 	rec   *ledger.Record // nil: the unit itself
 	posts []ledger.Posting
+	idle  bool          // a unit that did nothing itself: only its identifier finds it
 	facts *ledger.Facts // read when first needed
 }
 
@@ -50,7 +51,7 @@ func (l *looker) unitAt(ctx context.Context, ord ledger.Ord) (*document, error) 
 			return nil, fmt.Errorf("unit %d of %s: %w", ord.Seq, l.n.Name, err)
 		}
 		own := ledger.Posting{Key: ledger.Key{Kind: ledger.KeyUnit, Val: cone.Unit.ID.Key()}, Role: ledger.RoleMention}
-		return &document{ord: ord, posts: append(slices.Clone(cone.Posts), own)}, nil
+		return &document{ord: ord, posts: append(slices.Clone(cone.Posts), own), idle: len(cone.Posts) == 0}, nil
 	}
 	return nil, fmt.Errorf("unit %d of %s: the store gives no cone", ord.Seq, l.n.Name)
 }
@@ -86,7 +87,7 @@ func (l *looker) matches(ctx context.Context, n lang.Node, d *document) (bool, e
 	case lang.Kind:
 		return d.rec != nil && slices.Contains(n.Of, d.rec.Kind), nil
 	case lang.OfUnit:
-		return d.rec == nil, nil
+		return d.rec == nil && !d.idle, nil
 	case lang.Text, lang.Leaf:
 		return l.reads(ctx, n, d)
 	}

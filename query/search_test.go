@@ -503,6 +503,13 @@ func TestUnitItself(t *testing.T) {
 	finds(t, a, "kind:unit", itself)
 	finds(t, a, "", "n 2/0", itself, "n 1/0")
 	finds(t, a, "addr:addr1A NOT kind:unit", "n 2/0", "n 1/0")
+	idle := "id:0x" + l.cones[id][2].Unit.ID.String() // a unit that did nothing: its identifier finds it, and nothing else
+	second := fmt.Sprintf("n 2/%d", ledger.UnitPos)
+	finds(t, a, idle, second)
+	finds(t, a, "NOT "+idle, "n 2/0", itself, "n 1/0")
+	finds(t, a, idle+" OR kind:unit", second, itself)
+	finds(t, a, idle+" OR NOT text:x", second, itself)
+	finds(t, a, idle+" NOT text:x", second)
 	got := get(t, handler(a), "/v1/search?q=kind:unit")
 	if want := `"pos":null,"id":"0x` + hashID([]byte("u")).String() + `"`; !strings.Contains(string(got.body), want) || !strings.Contains(string(got.body), `"href":"/v1/networks/n/units/1"`) {
 		t.Errorf("%s", got.body)
