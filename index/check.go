@@ -1,6 +1,7 @@
 package index
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"iter"
@@ -230,6 +231,11 @@ func (c *checker) document(parts []*part, d *document) error {
 		}
 		for _, f := range d.fields {
 			f.Analyze()
+			if f.name == fieldWord {
+				if err := c.filter(p, doc, d.id, f.value); err != nil {
+					return err
+				}
+			}
 			c.terms += uint64(len(f.terms))
 			for _, term := range slices.Sorted(maps.Keys(f.terms)) {
 				if err := c.term(p, doc, d.id, f.name, term); err != nil {
@@ -240,6 +246,18 @@ func (c *checker) document(parts []*part, d *document) error {
 		return nil
 	}
 	c.finding("record %d/%d is not in it", o.Seq, o.Pos)
+	return nil
+}
+
+// filter compares the stored filter of a document with the one that its record gives.
+func (c *checker) filter(p *part, doc uint32, id string, want []byte) error {
+	same := false
+	if err := filterOf(p.seg, doc, func(f []byte) { same = bytes.Equal(f, want) }); err != nil {
+		return err
+	}
+	if !same {
+		c.finding("document %s has another filter of words that stand side by side", id)
+	}
 	return nil
 }
 

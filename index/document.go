@@ -18,7 +18,7 @@ type field struct {
 	opts  index.FieldIndexingOptions
 	terms index.TokenFrequencies
 	texts []string // that Analyze splits, on scorch's workers
-	value []byte   // of the id
+	value []byte   // that is stored: the id, and the filter of the words
 }
 
 func (f *field) Name() string                                     { return f.name }
@@ -36,11 +36,13 @@ func (f *field) Analyze() {
 		return
 	}
 	var words []string
+	var pairs []uint64
 	for _, t := range f.texts {
 		words = text.Append(words[:0], t)
 		addWords(f.terms, words)
+		pairs = appendPairs(pairs, words)
 	}
-	f.texts = nil
+	f.texts, f.value = nil, newFilter(pairs)
 }
 
 // document is what the index holds of a record, or of what a unit did itself.
@@ -113,7 +115,7 @@ func ofRecord(r *ledger.Record, f *ledger.Facts, day string) *document {
 	}
 	if len(f.Texts) > 0 {
 		w := d.get(fieldWord)
-		w.texts = f.Texts
+		w.texts, w.opts = f.Texts, w.opts|index.StoreField
 		for _, t := range f.Texts {
 			d.size += 4 * len(t)
 		}

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,8 +52,9 @@ type evaluator struct {
 	lookups map[ledger.Key][]ledger.Ord // of kinds that documents do not repeat
 }
 
-// eval returns the documents of p that match n. Documents that are not live may be among them.
-func (e *evaluator) eval(p *part, n lang.Node) (bounds, error) {
+// eval returns the documents of p that match n. Documents that are not live may be among them. Nothing outside among
+// matters to the caller.
+func (e *evaluator) eval(p *part, n lang.Node, among *roaring.Bitmap) (bounds, error) {
 	if err := e.ctx.Err(); err != nil {
 		return bounds{}, err
 	}
@@ -62,11 +64,11 @@ func (e *evaluator) eval(p *part, n lang.Node) (bounds, error) {
 	case lang.None:
 		return exact(nothing), nil
 	case lang.And:
-		return e.and(p, n)
+		return e.and(p, n, among)
 	case lang.Or:
-		return e.or(p, n)
+		return e.or(p, n, among)
 	case lang.Not:
-		b, err := e.eval(p, n.Of)
+		b, err := e.eval(p, n.Of, among)
 		if err != nil {
 			return b, err
 		}
@@ -82,7 +84,7 @@ func (e *evaluator) eval(p *part, n lang.Node) (bounds, error) {
 	case lang.OfUnit:
 		return e.term(p, fieldKind, unitKind)
 	case lang.Text:
-		return e.text(p, n)
+		return e.text(p, n, among)
 	case lang.Leaf:
 		return e.leaf(p, n)
 	}
@@ -105,44 +107,46 @@ func both(a, b bounds, join func(x, y *roaring.Bitmap) *roaring.Bitmap) bounds {
 	return bounds{join(a.sure, b.sure), maybe}
 }
 
-// and looks first at what is asked for, then takes away what is not wanted: so a Not costs no more than its part.
-func (e *evaluator) and(p *part, parts []lang.Node) (bounds, error) {
-	var out *bounds
+// and looks at phrases last but for what is not wanted, and at everything among what is left: so they cost the less
+// the more else is asked, and a Not no more than its part.
+func (e *evaluator) and(p *part, parts []lang.Node, among *roaring.Bitmap) (bounds, error) {
+	parts = slices.Clone(parts)
+	slices.SortStableFunc(parts, func(a, b lang.Node) int { return cmp.Compare(rank(a), rank(b)) })
+	out := exact(among)
 	for _, n := range parts {
-		if _, not := n.(lang.Not); not {
-			continue
+		not, isNot := n.(lang.Not)
+		if isNot {
+			n = not.Of
 		}
-		b, err := e.eval(p, n)
+		b, err := e.eval(p, n, out.maybe)
 		if err != nil {
 			return b, err
 		}
-		if out != nil {
-			b = both(*out, b, roaring.And)
+		if isNot {
+			out = both(out, bounds{b.maybe, b.sure}, roaring.AndNot)
+		} else {
+			out = both(out, b, roaring.And)
 		}
-		if out = &b; b.maybe.IsEmpty() {
-			return b, nil
+		if out.maybe.IsEmpty() {
+			return exact(nothing), nil
 		}
 	}
-	if out == nil {
-		b := exact(p.live)
-		out = &b
-	}
-	for _, n := range parts {
-		not, ok := n.(lang.Not)
-		if !ok {
-			continue
-		}
-		b, err := e.eval(p, not.Of)
-		if err != nil {
-			return b, err
-		}
-		*out = both(*out, bounds{b.maybe, b.sure}, roaring.AndNot)
-	}
-	return *out, nil
+	return out, nil
 }
 
-func (e *evaluator) or(p *part, parts []lang.Node) (bounds, error) {
-	return e.anyOf(p, len(parts), func(i int) (bounds, error) { return e.eval(p, parts[i]) })
+// rank orders the parts of an And by what they cost.
+func rank(n lang.Node) int {
+	switch n.(type) {
+	case lang.Not:
+		return 2
+	case lang.Text:
+		return 1
+	}
+	return 0
+}
+
+func (e *evaluator) or(p *part, parts []lang.Node, among *roaring.Bitmap) (bounds, error) {
+	return e.anyOf(p, len(parts), func(i int) (bounds, error) { return e.eval(p, parts[i], among) })
 }
 
 func (e *evaluator) anyOf(_ *part, n int, of func(i int) (bounds, error)) (bounds, error) {
@@ -322,7 +326,7 @@ func (e *evaluator) units(p *part, set ranges.Set) (bounds, error) {
 }
 
 // text asks for words, and for the pairs of neighbours that have a term.
-func (e *evaluator) text(p *part, n lang.Text) (bounds, error) {
+func (e *evaluator) text(p *part, n lang.Text, among *roaring.Bitmap) (bounds, error) {
 	words := text.Words(n.Text)
 	if len(words) == 0 {
 		return exact(nothing), nil
@@ -334,15 +338,15 @@ func (e *evaluator) text(p *part, n lang.Text) (bounds, error) {
 	if last == 0 {
 		return e.word(p, words[0], n.Prefix)
 	}
-	out, paired := exact(p.live), false
+	out, paired := exact(among), false
 	for i, w := range words {
 		var b bounds
 		var err error
 		switch {
-		case i > 0 && pairs(words[i-1], w):
+		case i > 0 && joined(words[i-1], w):
 			paired = true
 			b, err = e.term(p, fieldWord, words[i-1]+w)
-		case i < last && pairs(w, words[i+1]):
+		case i < last && joined(w, words[i+1]):
 			continue // the pair asks for it
 		default:
 			b, err = e.word(p, w, n.Prefix && i == last)
@@ -357,7 +361,34 @@ func (e *evaluator) text(p *part, n lang.Text) (bounds, error) {
 	if last == 1 && paired {
 		return out, nil
 	}
-	return bounds{nothing, out.maybe}, nil
+	if n.Prefix {
+		words = words[:last]
+	}
+	maybe, err := e.filter(p, appendPairs(nil, words), out.maybe)
+	return bounds{nothing, maybe}, err
+}
+
+// filter returns the documents of maybe in which the pairs of words may stand.
+func (e *evaluator) filter(p *part, pairs []uint64, maybe *roaring.Bitmap) (*roaring.Bitmap, error) {
+	if len(pairs) == 0 {
+		return maybe, nil
+	}
+	var left []uint32
+	for it, i := maybe.Iterator(), 0; it.HasNext(); i++ {
+		if i%1024 == 1023 && e.ctx.Err() != nil {
+			return nil, e.ctx.Err()
+		}
+		doc := it.Next()
+		err := filterOf(p.seg, doc, func(f []byte) {
+			if mayHold(f, pairs) {
+				left = append(left, doc)
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return roaring.BitmapOf(left...), nil
 }
 
 func (e *evaluator) word(p *part, w string, prefix bool) (bounds, error) {

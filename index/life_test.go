@@ -368,7 +368,7 @@ func TestPhraseOnce(t *testing.T) {
 
 // TestBudget: with more candidates than may be checked for a count the page is exact and the total a lower bound.
 func TestBudget(t *testing.T) {
-	_, s := filled(12, 100)
+	_, s := filled(12, 300)
 	x := opened(t, t.TempDir(), s, 0)
 	catchUp(t, x, s)
 	q := lang.Or{lang.Text{Text: "sensor node"}, lang.State{Of: 1}}
@@ -381,7 +381,7 @@ func TestBudget(t *testing.T) {
 	n := mustEnter(t, x)
 	for _, limit := range []int{0, 1, 5, 1000} {
 		se := &search{
-			x: x, n: n, ctx: context.Background(), within: s.covered, budget: 3, facets: newFacets(nil),
+			x: x, n: n, ctx: context.Background(), within: s.covered, budget: 1, facets: newFacets(nil),
 			req: Request{Net: fakeNet, Query: q, Limit: limit, Count: true}, out: Result{Exact: true}, hash: [32]byte{1},
 		}
 		views, _ := n.current().read()

@@ -198,7 +198,7 @@ func (s *search) eval(v *snapshot, within ranges.Set) ([]*found, error) {
 	e.table = func(seg segment.Segment) (*table, error) { return s.x.tables.of(v.shard, seg) }
 	out := make([]*found, len(segs))
 	for i, p := range segs {
-		b, err := e.eval(p, s.req.Query)
+		b, err := e.eval(p, s.req.Query, p.live)
 		if err != nil {
 			return nil, err
 		}

@@ -37,7 +37,7 @@ var keyFields = map[ledger.KeyKind]string{
 }
 
 // mapping describes the documents; a change of it makes all indexes be made again.
-const mapping = "scorch zap 17, w60 j128 t a o y e f k s d, 1"
+const mapping = "scorch zap 17, w60 with filter 6/3, j128 t a o y e f k s d, 1"
 
 // mappingVersion names the folder of an index: documents of another one cannot be compared.
 func mappingVersion() string {
@@ -97,11 +97,11 @@ var once = &index.TokenFreq{}
 func addWords(terms index.TokenFrequencies, words []string) {
 	for i, w := range words {
 		terms[cut(w, wordLimit)] = once
-		if i > 0 && pairs(words[i-1], w) {
+		if i > 0 && joined(words[i-1], w) {
 			terms[words[i-1]+w] = once
 		}
 	}
 }
 
-// pairs reports whether two words that stand side by side have a term of their own.
-func pairs(a, b string) bool { return text.Spaceless(a) && text.Spaceless(b) }
+// joined reports whether two words that stand side by side have a term of their own.
+func joined(a, b string) bool { return text.Spaceless(a) && text.Spaceless(b) }

@@ -1,0 +1,37 @@
+package index
+
+import (
+	"fmt"
+	"testing"
+
+	"permanode/index/text"
+)
+
+// TestFilter: a filter holds all pairs of its words, and few others.
+func TestFilter(t *testing.T) {
+	words := text.Words("a 權利 b 權")
+	for i := range 200 {
+		words = append(words, fmt.Sprint("w", i*i%97))
+	}
+	f := newFilter(appendPairs(nil, words))
+	for i := 1; i < len(words); i++ {
+		if pair := words[i-1 : i+1]; !mayHold(f, appendPairs(nil, pair)) {
+			t.Fatalf("%q is not in it", pair)
+		}
+	}
+	if !mayHold(f, appendPairs(nil, words[20:60])) {
+		t.Error("a long phrase is not in it")
+	}
+	chance := 0
+	for i := range 10_000 {
+		if mayHold(f, appendPairs(nil, []string{fmt.Sprint("x", i), "y"})) {
+			chance++
+		}
+	}
+	if chance > 1000 {
+		t.Errorf("%d of 10,000 pairs that are not there are in it", chance)
+	}
+	if mayHold(nil, appendPairs(nil, []string{"a", "b"})) || !mayHold(nil, nil) {
+		t.Error("an empty filter holds a pair, or not even none")
+	}
+}
