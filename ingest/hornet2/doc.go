@@ -6,6 +6,10 @@
 // apart by pruningIndex; isHealthy stays false on a node without peers and is not looked at; a unit
 // may be served by index before it is confirmed, so the newest is confirmedMilestone.
 //
+// [MQTT] listens to what they publish (TIP-28): a bell and a cache. Its habits: no order between topics, doubles,
+// messages dropped in silence for slow readers, nothing of what was published while nobody listened, silence on a
+// connection that stands, and only exact topic names make it publish.
+//
 // [INX] asks the same nodes over INX (gRPC), which gives whole cones in white-flag order and tells the coordinator's keys.
 // More habits: index 0 asks for an id, so it is never asked; a unit that is known and not confirmed yet is an invalid
 // argument; a connection takes ten streams; clients that ping more often than every five minutes are thrown out, so
