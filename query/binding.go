@@ -225,8 +225,8 @@ func kindsOf(keys []ledger.Key) (names []string) {
 func (b *binding) box(ctx context.Context, word string) (lang.Node, []Taken, error) {
 	tag := lang.Ident{Field: "tag", Text: word}
 	digits, isHex := lang.CutHex(word)
-	_, err := hex.DecodeString(digits)
-	isTag := !isHex || err == nil
+	_, notPairs := hex.DecodeString(digits)
+	isTag := !isHex || notPairs == nil
 	tagTaken := Taken{"tag", tag.String()}
 	names, err := b.taken(ctx, word)
 	if err != nil {
@@ -255,6 +255,9 @@ func (b *binding) box(ctx context.Context, word string) (lang.Node, []Taken, err
 		return words, []Taken{wordsTaken}, nil
 	case isHex, len(text.Words(word)) == 0:
 		return tag, []Taken{tagTaken}, nil
+	case notPairs == nil: // some nodes write tags in hex without 0x
+		asHex := lang.Ident{Field: "tag", Text: "0x" + word}
+		return lang.Or{tag, asHex, words}, []Taken{tagTaken, {"tag", asHex.String()}, wordsTaken}, nil
 	}
 	return lang.Or{tag, words}, []Taken{tagTaken, wordsTaken}, nil
 }

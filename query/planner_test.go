@@ -2,12 +2,14 @@ package query_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
 
 	"permanode/index"
 	"permanode/query"
+	"permanode/storage"
 )
 
 // Facets count all hits, however they are found.
@@ -130,4 +132,39 @@ type growing struct {
 func (g *growing) Search(ctx context.Context, req index.Request) (index.Result, error) {
 	g.grow()
 	return g.Index.Search(ctx, req)
+}
+
+// A list that loses a part of the index on the way is not complete, whatever its first page said.
+func TestEachLosesAShard(t *testing.T) {
+	l := newLibrary(t)
+	id := l.network("n", "")
+	var raws []string
+	for i := range 1500 {
+		raws = append(raws, fmt.Sprintf("-||word %d", i))
+	}
+	l.unit(id, 1, day, raws...)
+	l.catchUp()
+	a := query.New(l.memory, codecs)
+	a.UseIndex(&failing{Index: l.index, good: 1})
+	rows := 0
+	got, err := a.Each(t.Context(), query.SearchRequest{Networks: must(a.Networks(t.Context())), Query: "word 7 OR word"}, func(query.Item) error {
+		rows++
+		return nil
+	})
+	if err != nil || got.Complete || got.Total.Relation != "lower_bound" || !errors.Is(got.Missing(), storage.ErrIncomplete) || rows != 1000 {
+		t.Errorf("%d rows, total %+v, complete %v, %v", rows, got.Total, got.Complete, err)
+	}
+}
+
+// failing answers good searches and then loses all its shards.
+type failing struct {
+	*index.Index
+	good int
+}
+
+func (f *failing) Search(ctx context.Context, req index.Request) (index.Result, error) {
+	if f.good--; f.good < 0 {
+		return index.Result{Problems: []string{"shard 1-1 cannot be read"}}, nil
+	}
+	return f.Index.Search(ctx, req)
 }

@@ -344,9 +344,13 @@ func (a *Archive) each(ctx context.Context, req SearchRequest, do func(item Item
 		if err != nil {
 			return first, err
 		}
-		if counted {
+		switch {
+		case counted:
 			first = got
 			first.Hits = nil
+		case first.Complete && !got.Complete: // a part of the index was lost on the way
+			first.Complete, first.Searched = false, got.Searched
+			first.Total.Relation, first.Total.Why = got.Total.Relation, got.Total.Why
 		}
 		for _, item := range items {
 			if err := do(item, first.Total.Value); err != nil {

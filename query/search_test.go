@@ -242,11 +242,12 @@ func TestWordsAndTags(t *testing.T) {
 	finds(t, a, "Sensor-Node", "n 1/1", "n 1/0") // the search box: a tag or words
 	for text, want := range map[string][]string{
 		"tag:Sensor-Node": {"n 1/0"}, "tag:Sensor*": {"n 1/0"}, "tag:sensor*": nil, "tag:Sensor": nil, "tag:0x53656e736f722d4e6f6465": {"n 1/0"},
-		"0x53656e736f722d4e6f6465": {"n 1/0"}, "tag:0x5365*": {"n 1/0"}, `tag:"Sensor-Node"`: {"n 1/0"}, "tag:*": {"n 1/0"},
+		"0x53656e736f722d4e6f6465": {"n 1/0"}, "53656E736f722d4e6f6465 tag:Sensor-Node": nil, "tag:0x5365*": {"n 1/0"}, `tag:"Sensor-Node"`: {"n 1/0"}, "tag:*": {"n 1/0"},
 	} {
 		finds(t, a, text, want...)
 		finds(t, l.plain(), text, want...)
 	}
+	finds(t, a, "53656E736f722d4e6f6465", "n 1/0") // as some nodes write a tag
 	refuses(t, a, "*node", "no index answers a *")
 	refuses(t, a, "...  ---", "holds no word")
 	refuses(t, a, "tags:x", "did you mean tag:")

@@ -349,6 +349,10 @@ func (a *asker) span() string {
 // time asks for a time at the border of a unit, or of its day, month or year.
 func (a *asker) time() string {
 	at := time.UnixMilli(a.doc().time + int64(a.r.IntN(3)-1)).UTC()
+	if a.r.IntN(4) == 0 { // between two milliseconds
+		at = at.Add(time.Duration(a.r.IntN(1_000_000)))
+		return pick(a.r, []string{"after:", "before:"}) + at.Format(pick(a.r, []string{"2006-01-02T15:04:05.000000000Z", "2006-01-02T15:04:05.0000Z", time.RFC3339Nano}))
+	}
 	form := pick(a.r, []string{"2006", "2006-01", "2006-01-02", "2006-01-02", time.RFC3339, "2006-01-02T15:04:05.000Z", "zone"})
 	text := ""
 	if form == "zone" {

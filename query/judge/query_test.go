@@ -438,5 +438,9 @@ func (u *reader) box(word string) test {
 		return tag
 	}
 	text := u.words(word, false)
+	if _, digits := unhex(word); digits { // nodes write tags in hex without 0x, too
+		bytes := u.tag("0x"+word, false, false)
+		return func(d *doc) bool { return tag(d) || bytes(d) || text(d) }
+	}
 	return func(d *doc) bool { return tag(d) || text(d) }
 }
