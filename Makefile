@@ -4,7 +4,7 @@ TOOL      = $(GO) tool -modfile=tools/go.mod
 FUZZTIME ?= 2s
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: build demo test check race fuzz torture bench figures clean
+.PHONY: build demo test check race fuzz torture bench figures peers clean
 
 build: ## the binary, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/permanode ./cmd/permanode
@@ -37,6 +37,9 @@ bench: ## the benchmarks of single packages
 
 figures: ## ours beside the floors, in one run: the table of docs/performance.md; FIGURES_RECORDS=1000000 for the large one
 	$(GO) test -run '^$$' -bench Figures -benchtime 1x -timeout 4h ./cmd/permanode
+
+peers: ## search and ingest beside SQLite FTS5 and PostgreSQL 15 (needs a C compiler and its programs): docs/performance.md
+	cd bench && $(GO) run -tags sqlite_fts5 . -records $${PEERS_RECORDS:-200000}
 
 clean:
 	rm -rf bin
