@@ -7,6 +7,7 @@ import (
 	"iter"
 	"maps"
 	"math"
+	"runtime/debug"
 	"slices"
 
 	"github.com/RoaringBitmap/roaring/v2"
@@ -102,6 +103,7 @@ func (c *checker) finding(format string, args ...any) {
 
 func (c *checker) run() (err error) {
 	defer recovered(&err)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if c.more > 0 {
 			c.found = append(c.found, fmt.Sprintf("and %d more", c.more))

@@ -116,3 +116,34 @@ func segmentOf(t *testing.T, dir string) string {
 	}
 	return all[0]
 }
+
+// TestCutWhileOpen: a file that is cut while it is in use makes an answer incomplete; it ends nothing.
+func TestCutWhileOpen(t *testing.T) {
+	_, s := filled(17, 60)
+	dir := t.TempDir()
+	x := opened(t, dir, s, 60)
+	catchUp(t, x, s)
+	if err := os.Truncate(segmentOf(t, shards(t, dir)[0]), 0); err != nil {
+		t.Fatal(err)
+	}
+	req := Request{Net: fakeNet, Query: lang.Text{Text: "invoice"}, Count: true, Facets: []string{FacetTag}}
+	for range 2 {
+		got, err := x.Search(context.Background(), req)
+		if err != nil || len(got.Problems) != 1 || got.Exact {
+			t.Errorf("%+v, %v", got, err)
+		}
+	}
+	if st := x.Status(fakeNet); st.Problem == "" {
+		t.Errorf("status %+v", st)
+	}
+	found := 0
+	for _, err := range x.Check(context.Background(), fakeNetwork(), true) {
+		if err != nil {
+			t.Error(err)
+		}
+		found++
+	}
+	if found == 0 {
+		t.Error("check finds nothing")
+	}
+}

@@ -26,7 +26,8 @@ type shard struct {
 	dir    string
 	man    *manifest // nil for the hot one
 	scorch *scorch.Scorch
-	fault  error // why it cannot be read; then scorch may be nil
+	fault  error    // why it cannot be read; then scorch may be nil
+	fixed  *account // of a closed one, once it was read
 }
 
 // accountKey is where a shard keeps its account.
@@ -217,6 +218,10 @@ func (s *shard) read() (_ *snapshot, err error) {
 		return nil, err
 	}
 	v := &snapshot{shard: s, snap: r.(*scorch.IndexSnapshot)}
+	if s.fixed != nil {
+		v.account = *s.fixed
+		return v, nil
+	}
 	raw, err := v.snap.GetInternal(accountKey)
 	if err == nil && raw != nil {
 		v.account, err = decodeAccount(raw)
