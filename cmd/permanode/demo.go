@@ -222,20 +222,25 @@ func (p *program) pull(ctx context.Context, svc *service, c ingest.Config) (time
 	if err != nil {
 		return 0, 0, err
 	}
+	c.Store = w
+	live, err := ingest.New(c)
+	if err != nil {
+		return 0, 0, errors.Join(err, w.Close())
+	}
+	if err := svc.metrics.Register(live.Metrics()); err != nil {
+		return 0, 0, errors.Join(err, w.Close())
+	}
+	svc.networks = append(svc.networks, &following{name: c.Network, collector: live, close: w.Close})
 	m := p.meter("units")
 	defer m.end()
-	c.Store = w
+	c.Feeds = nil // nothing is to be listened to yet
 	c.Progress = func(s ingest.Status) {
 		m.report(s.Last, s.Newest, fmt.Sprintf("%d records, %.0f per second", s.Records, s.Rate))
 	}
 	collector, err := ingest.New(c)
 	if err != nil {
-		return 0, 0, errors.Join(err, w.Close())
+		return 0, 0, err
 	}
-	if err := svc.metrics.Register(collector.Metrics()); err != nil {
-		return 0, 0, errors.Join(err, w.Close())
-	}
-	svc.networks = append(svc.networks, &following{name: c.Network, collector: collector, close: w.Close})
 	begin := time.Now()
 	err = collector.CatchUp(ctx)
 	return time.Since(begin), collector.Status().Records, err

@@ -147,13 +147,13 @@ func occupy(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], strconv.Itoa(ln.Addr().(*net.TCPAddr).Port))
 }
 
-// poll URL PATTERN asks until the answer matches, at most half a minute; the last answer is then the file "answer".
+// poll URL PATTERN asks until the answer matches, at most two minutes; the last answer is then the file "answer".
 func poll(ts *testscript.TestScript, neg bool, args []string) {
 	want := regexp.MustCompile(args[1])
 	client := &http.Client{Timeout: 5 * time.Second}
 	defer client.CloseIdleConnections()
 	last := ""
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); {
 		res, err := client.Get(args[0])
 		if err != nil {
 			last = err.Error()
