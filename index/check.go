@@ -124,7 +124,7 @@ func (c *checker) run() (err error) {
 		c.finding("units %d to %d are indexed and not in the store", r.Lo, r.Hi)
 	}
 	for _, r := range c.v.done.Ranges() {
-		if both := (ranges.Of(r)).Minus((ranges.Of(r)).Minus(*c.seen)); both.Len() > 0 {
+		if both := ranges.Of(r).Minus(ranges.Of(r).Minus(*c.seen)); both.Len() > 0 {
 			c.finding("units of %d to %d stand in another shard too", r.Lo, r.Hi)
 		}
 		c.seen.Add(r.Lo, r.Hi)

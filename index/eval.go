@@ -241,7 +241,10 @@ func (e *evaluator) terms(p *part, field, start string, see func(segment.TermDic
 
 // behindAll returns the first string behind all that begin with start; nil if there is none.
 func behindAll(start string) []byte {
-	b := []byte(strings.TrimRight(start, "\xff"))
+	b := []byte(start)
+	for len(b) > 0 && b[len(b)-1] == 0xff {
+		b = b[:len(b)-1]
+	}
 	if len(b) == 0 {
 		return nil
 	}

@@ -35,3 +35,11 @@ func TestFilter(t *testing.T) {
 		t.Error("an empty filter holds a pair, or not even none")
 	}
 }
+
+func TestBehindAll(t *testing.T) {
+	for start, want := range map[string]string{"a": "b", "a\xff": "b", "a\xfe": "a\xff", "=\x80": "=\x81", "\xff\xff": "", "": ""} {
+		if got := string(behindAll(start)); got != want {
+			t.Errorf("behind all that begin with %q is %q, want %q", start, got, want)
+		}
+	}
+}

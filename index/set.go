@@ -152,7 +152,8 @@ func (s *shard) fits(budget *int64) (err error) {
 	if docs := v.docs(); docs != s.man.Docs || v.done.Minus(s.man.units()).Len()+s.man.units().Minus(v.done).Len() > 0 {
 		return fmt.Errorf("%w: its manifest lists other units or documents", errDamaged)
 	}
-	s.fixed = &v.account
+	fixed := v.account
+	s.fixed = &fixed
 	return nil
 }
 
