@@ -227,12 +227,12 @@ func (a *Archive) askIndex(ctx context.Context, n *bound, rest lang.Node, more i
 
 // searchHeld asks the index for hits in the units that were held when the question came: the index may have more by now.
 func (a *Archive) searchHeld(ctx context.Context, n *bound, req index.Request) (index.Result, error) {
-	whole := req.Query
-	held := func() (lang.Node, error) { return lang.Bind(lang.And{lang.Units{Set: n.have}, whole}, rewrite(keep)) }
-	var err error
-	restricted := a.index.Status(n.ID).Done.Minus(n.have).Len() > 0
-	if restricted {
-		if req.Query, err = held(); err != nil {
+	restrict := func() (err error) {
+		req.Query, err = lang.Bind(lang.And{lang.Units{Set: n.have}, req.Query}, rewrite(keep))
+		return err
+	}
+	if n.outgrown {
+		if err := restrict(); err != nil {
 			return index.Result{}, err
 		}
 	}
@@ -240,8 +240,9 @@ func (a *Archive) searchHeld(ctx context.Context, n *bound, req index.Request) (
 	if err != nil || got.Searched.Minus(n.have).Len() == 0 {
 		return got, err
 	}
-	if !restricted {
-		if req.Query, err = held(); err != nil {
+	if !n.outgrown {
+		n.outgrown = true
+		if err := restrict(); err != nil {
 			return got, err
 		}
 		if got, err = a.index.Search(ctx, req); err != nil {

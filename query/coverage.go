@@ -115,7 +115,11 @@ func (a *Archive) extent(ctx context.Context, n Network) (Extent, storage.Covera
 	e.Complete = len(e.Gaps) == 0 && len(e.Ranges) > 0
 	e.Indexed = []Range{}
 	if a.index != nil {
-		e.Indexed = rangesOf(lang.Intersect(a.index.Status(n.ID).Done, have))
+		done, err := a.index.Done(ctx, n.ID)
+		if err != nil {
+			return Extent{}, cov, fmt.Errorf("units of %s in the index: %w", n.Name, err)
+		}
+		e.Indexed = rangesOf(lang.Intersect(done, have))
 	}
 	return e, cov, nil
 }

@@ -49,7 +49,7 @@ func (a *Archive) plan(ctx context.Context, n *bound) (plan, error) {
 	if _, none := n.node.(lang.None); none || n.have.Len() == 0 {
 		return plan{how: planNone}, nil
 	}
-	current := a.index != nil && lang.Intersect(n.have, n.scope).Minus(a.index.Status(n.ID).Done).Len() == 0
+	current := a.index != nil && lang.Intersect(n.have, n.scope).Minus(n.done).Len() == 0
 	tags, candidates := a.bounds.mostTags, a.bounds.mostCandidates
 	if current {
 		tags, candidates = a.bounds.fewTags, a.bounds.fewCandidates

@@ -17,7 +17,9 @@ import (
 type Index interface {
 	// Search answers a bound query of one network. A part that cannot answer is no error: it is not in Searched.
 	Search(ctx context.Context, req index.Request) (index.Result, error)
-	// Status says how far the index of a network is.
+	// Done returns the units of a network that are in the index.
+	Done(ctx context.Context, net ledger.NetID) (ranges.Set, error)
+	// Status says how the index of a network does.
 	Status(net ledger.NetID) index.Status
 }
 
@@ -143,9 +145,12 @@ type bound struct {
 	Network
 	node   lang.Node
 	have   ranges.Set // committed units when the question came
+	done   ranges.Set // those in the index then
 	scope  ranges.Set // units where a hit can lie at all, held or not
 	extent Extent
 	named  []lang.Keys // exact keys that the query names here
+
+	outgrown bool // the index has more than have by now
 }
 
 const defaultPage = 100

@@ -18,6 +18,9 @@ func (b *binding) network(ctx context.Context, n Network, node lang.Node) (*boun
 		return nil, err
 	}
 	out := &bound{Network: n, have: cov.Set(), extent: e}
+	for _, r := range e.Indexed {
+		out.done.Add(r.From, r.To)
+	}
 	t := &terms{ctx: ctx, b: b, in: out}
 	if out.node, err = lang.Bind(node, t); err != nil {
 		return nil, err
@@ -25,7 +28,7 @@ func (b *binding) network(ctx context.Context, n Network, node lang.Node) (*boun
 	out.named = keysIn(out.node)
 	out.scope = everywhere()
 	whole := len(e.Gaps) == 0 && out.have.Len() > 0
-	if !whole || b.a.index == nil || out.have.Minus(b.a.index.Status(n.ID).Done).Len() > 0 { // else nothing can be missing
+	if !whole || out.have.Minus(out.done).Len() > 0 { // else nothing can be missing
 		out.scope, err = t.scope(node)
 	}
 	return out, err
