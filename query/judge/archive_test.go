@@ -53,7 +53,7 @@ func named(t testing.TB, name, follows string, trust []byte) *feedable {
 func stardustNet(t testing.TB, name, follows string, seed uint64, blocks, units int, interval uint32) *feedable {
 	t.Helper()
 	n := stardusttest.New(stardusttest.Options{
-		Seed: seed, Name: name, Blocks: blocks, Interval: interval, Receipts: 5,
+		Seed: seed, Name: name, Blocks: blocks, Interval: interval, Receipts: 5, Leases: 30,
 		Text: func(r *rand.Rand) []byte { return somePayload(r) }, Tag: someTag,
 	})
 	f := named(t, name, follows, n.Trust())

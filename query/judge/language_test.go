@@ -25,7 +25,7 @@ func TestWords(t *testing.T) {
 	var of [][]rune
 	for _, table := range tables {
 		var list []rune
-		for c := rune(0); c <= unicode.MaxRune; c++ {
+		for c := rune(0); c < 0x30000; c++ {
 			if unicode.Is(table, c) {
 				list = append(list, c)
 			}
@@ -33,7 +33,7 @@ func TestWords(t *testing.T) {
 		of = append(of, list)
 	}
 	wrong := 0
-	for range 100_000 {
+	for range 30_000 {
 		var b strings.Builder
 		for range r.IntN(8) {
 			switch r.IntN(4) {

@@ -188,11 +188,7 @@ func (j *judge) walk(ctx context.Context, q *one, r *rand.Rand) error {
 			return err
 		}
 		if page == 0 {
-			there, err := j.within(q, got)
-			if err != nil {
-				return err
-			}
-			for _, d := range there {
+			for _, d := range within(q, got) {
 				must[d] = true
 			}
 		}
