@@ -27,6 +27,7 @@ import (
 	"github.com/blevesearch/bleve/v2/index/scorch"
 	blevemapping "github.com/blevesearch/bleve/v2/mapping"
 	bindex "github.com/blevesearch/bleve_index_api"
+	segment "github.com/blevesearch/scorch_segment_api/v2"
 
 	"permanode/index/lang"
 	"permanode/internal/follow"
@@ -136,7 +137,7 @@ func indexOurs(b *testing.B, dir string, records []made) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	w, err := newWriter(s, nil, newTables(1<<30), 1<<30)
+	w, err := newWriter(s, nil, func(*shard, map[segment.Segment]bool) {}, 1<<30)
 	if err != nil {
 		b.Fatal(err)
 	}

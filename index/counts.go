@@ -7,13 +7,15 @@ import (
 	"sync"
 
 	"github.com/RoaringBitmap/roaring/v2"
+	segment "github.com/blevesearch/scorch_segment_api/v2"
 
 	"permanode/index/lang"
 	"permanode/internal/ranges"
 )
 
-// counts keeps what searches have counted in closed shards, which never change: so the pages behind the first cost
-// no count, and phrases are checked once. It is bounded in bytes; the last used stay.
+// counts keeps what searches have found out about segments, which never change: in which documents words stand side
+// by side, so that phrases are checked once, and totals, so that the pages behind the first cost no count. It is
+// bounded in bytes; the last used stay.
 type counts struct {
 	mu    sync.Mutex
 	limit int64
@@ -23,16 +25,18 @@ type counts struct {
 }
 
 type countKey struct {
-	shard *shard
-	hash  [32]byte
+	seg  segment.Segment
+	hash [32]byte
 }
 
-// count is a total in a shard; checked are the documents of each segment that match and that terms alone do not tell,
-// nil if terms tell all.
+// count is what is known of a question in a segment.
 type count struct {
 	key     countKey
+	owner   *shard
+	asked   *roaring.Bitmap // of the documents that terms do not tell, those whose records were looked at
+	matched *roaring.Bitmap // of those, the ones that match
 	total   uint64
-	checked []*roaring.Bitmap
+	whole   bool // total is of all documents of a closed shard
 	bytes   int64
 }
 
@@ -40,13 +44,11 @@ func newCounts(limit int64) *counts {
 	return &counts{limit: limit, used: list.New(), at: map[countKey]*list.Element{}}
 }
 
-func (c *counts) get(v *snapshot, hash [32]byte) *count {
-	if v.man == nil {
-		return nil
-	}
+// get returns what is known, nil if nothing is.
+func (c *counts) get(seg segment.Segment, hash [32]byte) *count {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e, ok := c.at[countKey{v.shard, hash}]
+	e, ok := c.at[countKey{seg, hash}]
 	if !ok {
 		return nil
 	}
@@ -54,30 +56,41 @@ func (c *counts) get(v *snapshot, hash [32]byte) *count {
 	return e.Value.(*count)
 }
 
-func (c *counts) put(v *snapshot, hash [32]byte, total uint64, parts []*found, doubted bool) {
-	n := &count{key: countKey{v.shard, hash}, total: total, bytes: 256}
-	if doubted {
-		for _, f := range parts {
-			checked := f.checked.Clone()
-			n.checked = append(n.checked, checked)
-			n.bytes += int64(checked.GetSizeInBytes())
-		}
-	}
+// put keeps n in the place of what was known before.
+func (c *counts) put(n *count) {
+	n.bytes = 256 + int64(n.asked.GetSizeInBytes()+n.matched.GetSizeInBytes())
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, ok := c.at[n.key]; ok {
-		return
+	if e, ok := c.at[n.key]; ok {
+		c.remove(e)
 	}
 	c.at[n.key] = c.used.PushFront(n)
 	c.bytes += n.bytes
 	for c.bytes > c.limit {
-		old := c.used.Remove(c.used.Back()).(*count)
-		delete(c.at, old.key)
-		c.bytes -= old.bytes
+		c.remove(c.used.Back())
 	}
 }
 
-// forget drops what was counted in shards that are gone.
+func (c *counts) remove(e *list.Element) {
+	old := c.used.Remove(e).(*count)
+	delete(c.at, old.key)
+	c.bytes -= old.bytes
+}
+
+// keep forgets what is known of owner's segments but those of live.
+func (c *counts) keep(owner *shard, live map[segment.Segment]bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for e := c.used.Front(); e != nil; {
+		next := e.Next()
+		if n := e.Value.(*count); n.owner == owner && !live[n.key.seg] {
+			c.remove(e)
+		}
+		e = next
+	}
+}
+
+// forget forgets everything.
 func (c *counts) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -43,10 +43,10 @@ func newFacets(names []string) *facets {
 }
 
 // add counts the terms of the hits of one shard.
-func (f *facets) add(s *search, v *snapshot, parts []*found, _ bool) error {
+func (f *facets) add(s *search, parts []*found) error {
 	e := &evaluator{ctx: s.ctx}
 	for _, p := range parts {
-		hits := roaring.Or(p.sure, p.checked)
+		hits := roaring.Or(p.sure, p.matched)
 		if hits.IsEmpty() {
 			continue
 		}

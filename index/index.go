@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	index "github.com/blevesearch/bleve_index_api"
+	segment "github.com/blevesearch/scorch_segment_api/v2"
 
 	"permanode/index/lang"
 	"permanode/internal/follow"
@@ -281,6 +282,12 @@ func (x *Index) Follower(n ledger.Network) (follow.Follower, error) {
 	return &follower{x, n.ID}, nil
 }
 
+// merged forgets what is known of segments of a shard that are not among live.
+func (x *Index) merged(sh *shard, live map[segment.Segment]bool) {
+	x.tables.keep(sh, live)
+	x.counts.keep(sh, live)
+}
+
 // follower is the writer of a network.
 type follower struct {
 	x   *Index
@@ -326,7 +333,7 @@ func (f *follower) writing(ctx context.Context, do func(*writer) error) error {
 	n.write.Lock()
 	defer n.write.Unlock()
 	if n.writer == nil {
-		if n.writer, err = newWriter(n.current(), n.reading, f.x.tables, f.x.opts.ShardDocs); err != nil {
+		if n.writer, err = newWriter(n.current(), n.reading, f.x.merged, f.x.opts.ShardDocs); err != nil {
 			n.writer = nil
 			return err
 		}

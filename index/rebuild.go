@@ -79,7 +79,7 @@ func (x *Index) Rebuild(ctx context.Context, of ledger.Network, progress func(do
 
 // rebuild brings the set again up to the store and compares the two.
 func (x *Index) rebuild(ctx context.Context, n *network, again *set, progress func(done, total uint64)) error {
-	w, err := newWriter(again, n.reading, x.tables, x.opts.ShardDocs)
+	w, err := newWriter(again, n.reading, x.merged, x.opts.ShardDocs)
 	if err != nil {
 		return err
 	}

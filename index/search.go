@@ -147,48 +147,86 @@ func (s *search) merge(ords []ledger.Ord) {
 type found struct {
 	*part
 	bounds
-	checked *roaring.Bitmap // of the doubtful ones, those that match
+	asked   *roaring.Bitmap // of the doubtful ones, those whose records were looked at, now or before
+	matched *roaring.Bitmap // of those, the ones that match
+	left    bool            // some were not looked at
+	news    bool            // some were looked at now
 }
 
-// shard adds the hits of one shard. All that may fail comes before anything is added, but for reading records.
+// doubt is a document that terms do not tell.
+type doubt struct {
+	ord ledger.Ord
+	of  *found
+	doc uint32
+}
+
+// shard adds the hits of one shard. All that may fail comes before anything is added, but for facets.
 func (s *search) shard(v *snapshot, within ranges.Set) (err error) {
 	defer recovered(&err)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a file that was cut under us
 	if within.Len() == 0 {
 		return nil
 	}
-	kept := s.x.counts.get(v, s.hash)
-	if kept != nil && s.facets == nil && s.full(within) {
-		s.out.Total += kept.total
+	full := s.full(within)
+	if total, ok := s.known(v); ok && full && s.facets == nil {
+		s.out.Total += total
 		return nil
 	}
 	parts, err := s.eval(v, within)
 	if err != nil {
 		return err
 	}
-	page, total, doubts, err := s.certain(v, parts, s.full(within))
+	page, total, doubts, err := s.certain(v, parts, full)
 	if err != nil {
 		return err
 	}
-	hits, more, exact, err := s.settle(v, parts, page, doubts)
+	hits, exact, err := s.settle(page, doubts)
 	if err != nil {
 		return err
 	}
 	if s.facets != nil {
-		if err := s.facets.add(s, v, parts, exact); err != nil {
+		if err := s.facets.add(s, parts); err != nil {
 			return err
 		}
 	}
 	s.merge(append(page, hits...))
-	s.out.Total += total + more
-	s.out.Exact = s.out.Exact && exact
-	if exact && s.req.Count && v.man != nil && within.Len() == v.done.Len() {
-		s.x.counts.put(v, s.hash, total+more, parts, len(doubts) > 0)
+	for _, f := range parts {
+		total += f.matched.GetCardinality()
 	}
+	s.out.Total += total
+	s.out.Exact = s.out.Exact && exact
+	s.learn(v, parts, v.man != nil && within.Len() == v.done.Len())
 	return nil
 }
 
-// eval asks the segments.
+// known returns the total of a closed shard if it was counted before.
+func (s *search) known(v *snapshot) (total uint64, ok bool) {
+	if v.man == nil {
+		return 0, false
+	}
+	for _, seg := range v.snap.Segments() {
+		n := s.x.counts.get(seg.Segment(), s.hash)
+		if n == nil || !n.whole {
+			return 0, false
+		}
+		total += n.total
+	}
+	return total, true
+}
+
+// learn keeps what was found out.
+func (s *search) learn(v *snapshot, parts []*found, whole bool) {
+	for _, f := range parts {
+		if whole := whole && !f.left; whole || f.news {
+			s.x.counts.put(&count{
+				key: countKey{f.seg, s.hash}, owner: v.shard, asked: f.asked, matched: f.matched,
+				total: f.sure.GetCardinality() + f.matched.GetCardinality(), whole: whole,
+			})
+		}
+	}
+}
+
+// eval asks the segments. What an earlier search has checked is certain.
 func (s *search) eval(v *snapshot, within ranges.Set) ([]*found, error) {
 	segs, err := v.parts(s.x.tables, within)
 	if err != nil {
@@ -202,23 +240,38 @@ func (s *search) eval(v *snapshot, within ranges.Set) ([]*found, error) {
 		if err != nil {
 			return nil, err
 		}
-		maybe := roaring.And(b.maybe, p.live)
-		f := &found{part: p, bounds: exact(maybe), checked: nothing}
+		f := &found{part: p, bounds: exact(roaring.And(b.maybe, p.live)), asked: nothing, matched: nothing}
 		if b.sure != b.maybe {
 			f.sure = roaring.And(b.sure, p.live)
+			f.recall(s.x.counts.get(p.seg, s.hash))
 		}
 		out[i] = f
 	}
 	return out, nil
 }
 
-// certain returns the first hits among those that terms tell, how many there are, and the doubtful ones in order.
-// Where the page is full nothing is in order, and no table is needed to count.
-func (s *search) certain(v *snapshot, parts []*found, full bool) (page []ledger.Ord, total uint64, doubts []ledger.Ord, err error) {
+// recall takes what is known of the doubtful ones. Others than now may have been live then: a record that was looked
+// at stays what it is, and no more is taken.
+func (f *found) recall(n *count) {
+	doubts := f.doubtful()
+	if n == nil || doubts.IsEmpty() {
+		return
+	}
+	f.asked, f.matched = roaring.And(n.asked, doubts), roaring.And(n.matched, doubts)
+	f.maybe = roaring.AndNot(f.maybe, f.asked)
+}
+
+// certain returns the first hits among those that terms or earlier searches tell, how many the terms tell, and the
+// doubtful ones in order. Where the page is full nothing is in order, and no table is needed to count.
+func (s *search) certain(v *snapshot, parts []*found, full bool) (page []ledger.Ord, total uint64, doubts []doubt, err error) {
 	for _, f := range parts {
 		total += f.sure.GetCardinality()
 		left := f.doubtful()
-		if left.IsEmpty() && (f.sure.IsEmpty() || full) {
+		sure := f.sure
+		if !f.matched.IsEmpty() {
+			sure = roaring.Or(sure, f.matched)
+		}
+		if left.IsEmpty() && (sure.IsEmpty() || full) {
 			continue
 		}
 		t, err := s.x.tables.of(v.shard, f.seg)
@@ -226,93 +279,68 @@ func (s *search) certain(v *snapshot, parts []*found, full bool) (page []ledger.
 			return nil, 0, nil, err
 		}
 		if !full {
-			page = append(page, t.first(f.sure, &s.window, s.want())...)
+			page = append(page, t.first(sure, &s.window, s.want())...)
 		}
-		doubts = append(doubts, t.all(left, &s.window)...)
+		for it := left.Iterator(); it.HasNext(); {
+			doc := it.Next()
+			doubts = append(doubts, doubt{unpacked(t.ords[doc]), f, doc})
+		}
 	}
 	page = s.window.sort(page)
-	return page[:min(len(page), s.want())], total, s.window.sort(doubts), nil
+	slices.SortFunc(doubts, func(a, b doubt) int { return s.window.compare(a.ord, b.ord) })
+	return page[:min(len(page), s.want())], total, doubts, nil
 }
 
 // settle reads the records of the doubtful hits: all of them for a count or facets, as far as the budget goes, and
 // those that may stand on the page in any case. page is what is certain of this shard.
-func (s *search) settle(v *snapshot, parts []*found, page, doubts []ledger.Ord) (hits []ledger.Ord, total uint64, exact bool, err error) {
-	if kept := s.x.counts.get(v, s.hash); kept != nil && kept.checked != nil && len(doubts) > 0 {
-		return s.fromKept(v, parts, kept)
-	}
+func (s *search) settle(page []ledger.Ord, doubts []doubt) (hits []ledger.Ord, exact bool, err error) {
 	counting := s.req.Count || s.facets != nil
 	exact = true
 	line := s.window.sort(append(slices.Clone(s.out.Ords), page...)) // what a hit must come before
-	for _, o := range doubts {
-		behind := s.window.behind(o)
-		fits := s.req.Limit > 0 && behind && len(hits) < s.want() && (len(line)+len(hits) < s.want() || s.fitsLine(line, hits, o))
+	for i, d := range doubts {
+		behind := s.window.behind(d.ord)
+		fits := s.req.Limit > 0 && behind && s.fitsLine(line, hits, d.ord)
 		if !fits && (!counting || s.budget == 0) {
-			exact = false
-			if behind { // the following ones lie behind it
-				break
+			exact, d.of.left = false, true
+			if !behind {
+				continue
 			}
-			continue
+			for _, rest := range doubts[i:] { // none of them fits either
+				rest.of.left = true
+			}
+			break
 		}
-		ok, err := s.matches(o)
+		ok, err := s.matches(d.ord)
 		if err != nil {
-			return nil, 0, false, err
+			return nil, false, err
 		}
 		s.budget = max(s.budget-1, 0)
+		d.of.note(d.doc, ok)
 		if !ok {
 			continue
 		}
-		total++
 		if behind && len(hits) < s.want() {
-			hits = append(hits, o)
-		}
-		if err := s.mark(v, parts, o); err != nil {
-			return nil, 0, false, err
+			hits = append(hits, d.ord)
 		}
 	}
-	return hits, total, exact || len(doubts) == 0, nil
+	return hits, exact, nil
+}
+
+// note keeps what a record said.
+func (f *found) note(doc uint32, matches bool) {
+	if !f.news {
+		f.asked, f.matched, f.news = f.asked.Clone(), f.matched.Clone(), true
+	}
+	f.asked.Add(doc)
+	if matches {
+		f.matched.Add(doc)
+	}
 }
 
 // fitsLine reports whether a hit at o would be among the first ones, given line and the hits found before o.
 func (s *search) fitsLine(line, hits []ledger.Ord, o ledger.Ord) bool {
-	before, _ := slices.BinarySearchFunc(line, o, func(a, b ledger.Ord) int {
-		if s.window.before(a, b) {
-			return -1
-		}
-		return 1
-	})
+	before, _ := slices.BinarySearchFunc(line, o, s.window.compare)
 	return before+len(hits) < s.want()
-}
-
-// mark notes that o was checked and matches: facets and the cache want to know.
-func (s *search) mark(v *snapshot, parts []*found, o ledger.Ord) error {
-	for _, f := range parts {
-		t, err := s.x.tables.of(v.shard, f.seg)
-		if err != nil {
-			return err
-		}
-		if doc, ok := t.find(o); ok && f.maybe.Contains(doc) {
-			if f.checked == nothing {
-				f.checked = roaring.New()
-			}
-			f.checked.Add(doc)
-			return nil
-		}
-	}
-	return nil
-}
-
-// fromKept takes what an earlier search of a closed shard has checked.
-func (s *search) fromKept(v *snapshot, parts []*found, kept *count) (hits []ledger.Ord, total uint64, exact bool, err error) {
-	for i, f := range parts {
-		f.checked = kept.checked[i]
-		total += f.checked.GetCardinality()
-		t, err := s.x.tables.of(v.shard, f.seg)
-		if err != nil {
-			return nil, 0, false, err
-		}
-		hits = append(hits, t.first(f.checked, &s.window, s.want())...)
-	}
-	return hits, total, true, nil
 }
 
 // matches reads the record at o and asks it.

@@ -152,15 +152,6 @@ func (t *table) walk(bm *roaring.Bitmap, w *window, k int) (out []ledger.Ord) {
 	return out
 }
 
-// all returns the places of the documents of bm, in the order of w.
-func (t *table) all(bm *roaring.Bitmap, w *window) []ledger.Ord {
-	out := make([]ledger.Ord, 0, bm.GetCardinality())
-	for it := bm.Iterator(); it.HasNext(); {
-		out = append(out, unpacked(t.ords[it.Next()]))
-	}
-	return w.sort(out)
-}
-
 // window is the part of the hits that is asked for.
 type window struct {
 	newest   bool
@@ -172,20 +163,17 @@ type window struct {
 func (w *window) behind(o ledger.Ord) bool { return !w.hasAfter || w.before(w.after, o) }
 
 // before reports whether a comes before b.
-func (w *window) before(a, b ledger.Ord) bool {
+func (w *window) before(a, b ledger.Ord) bool { return w.compare(a, b) < 0 }
+
+func (w *window) compare(a, b ledger.Ord) int {
 	if w.newest {
 		a, b = b, a
 	}
-	return a.Less(b)
+	return a.Compare(b)
 }
 
 func (w *window) sort(ords []ledger.Ord) []ledger.Ord {
-	slices.SortFunc(ords, func(a, b ledger.Ord) int {
-		if w.newest {
-			return b.Compare(a)
-		}
-		return a.Compare(b)
-	})
+	slices.SortFunc(ords, w.compare)
 	return ords
 }
 

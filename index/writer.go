@@ -12,6 +12,7 @@ import (
 	"github.com/blevesearch/bleve/v2/index/scorch"
 	"github.com/blevesearch/bleve/v2/index/scorch/mergeplan"
 	index "github.com/blevesearch/bleve_index_api"
+	segment "github.com/blevesearch/scorch_segment_api/v2"
 
 	"permanode/internal/durable"
 	"permanode/internal/ranges"
@@ -28,7 +29,7 @@ const (
 type writer struct {
 	set       *set
 	reading   *reading
-	tables    *tables
+	merged    func(hot *shard, live map[segment.Segment]bool) // forgets what is known of other segments
 	shardDocs uint64
 
 	batch   *index.Batch
@@ -38,8 +39,8 @@ type writer struct {
 	done    ranges.Set // of all shards, with what the batch will add
 }
 
-func newWriter(s *set, r *reading, t *tables, shardDocs int) (*writer, error) {
-	w := &writer{set: s, reading: r, tables: t, shardDocs: uint64(shardDocs)}
+func newWriter(s *set, r *reading, merged func(*shard, map[segment.Segment]bool), shardDocs int) (*writer, error) {
+	w := &writer{set: s, reading: r, merged: merged, shardDocs: uint64(shardDocs)}
 	return w, w.reset()
 }
 
@@ -180,7 +181,7 @@ func (w *writer) closeFull(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.tables.keep(hot, v.segments())
+	w.merged(hot, v.segments())
 	docs := v.docs()
 	v.close()
 	if docs < w.shardDocs {
@@ -282,7 +283,7 @@ func (w *writer) swap(name string, man *manifest, hot *shard) error {
 	s.hot = nil
 	s.mu.Unlock()
 	err = hot.close()
-	w.tables.keep(hot, nil)
+	w.merged(hot, nil)
 	w.account = account{identity: s.identity}
 	return errors.Join(err, removeFolder(hot.dir))
 }

@@ -156,7 +156,7 @@ func TestParseErrors(t *testing.T) {
 	} {
 		n, err := Parse(text)
 		var syntax *SyntaxError
-		if !errors.As(err, &syntax) || syntax.At != want.at || !strings.Contains(err.Error(), want.word) {
+		if !errors.As(err, &syntax) || syntax.At != want.at || !strings.Contains(err.Error()+"; "+syntax.Hint(), want.word) {
 			t.Errorf("%.80q reads as %v, %v; want at %d: %s", text, n, err, want.at, want.word)
 		}
 		if err != nil && (strings.ContainsAny(err.Error(), "\n\r\x00") || len(err.Error()) > 600) {

@@ -21,13 +21,7 @@ type SyntaxError struct {
 	Fix  string // what to write instead; "" if there is nothing to say
 }
 
-func (e *SyntaxError) Error() string {
-	text := fmt.Sprintf("query, at byte %d: %s", e.At, e.What)
-	if e.Fix != "" {
-		text += "; " + e.Fix
-	}
-	return text
-}
+func (e *SyntaxError) Error() string { return fmt.Sprintf("query, at byte %d: %s", e.At, e.What) }
 
 // Hint is the next step.
 func (e *SyntaxError) Hint() string {
