@@ -244,7 +244,7 @@ func (b *binding) box(ctx context.Context, word string) (lang.Node, []Taken, err
 		return id, taken, nil
 	}
 	if why := b.misread(word); why != nil {
-		return nil, nil, &QueryError{What: why.Error(), Fix: fmt.Sprintf("check its prefix, length and letters; quote it to search for it as a word: %q", word)}
+		return nil, nil, &QueryError{What: fmt.Sprintf("%s is no identifier of %s: %v", quote(word), networkNames(b.selected), why), Fix: "check its prefix, length and letters; in quotes it is searched for as a word"}
 	}
 	words := lang.Text{Text: word}
 	wordsTaken := Taken{"words", "text:" + word}

@@ -106,7 +106,7 @@ func queryProblem(err error) *Problem {
 	var none *NoIndexError
 	switch {
 	case errors.As(err, &syntax):
-		return problem("bad-query", "%v", syntax)
+		return problem("bad-query", "%v; %s", syntax, syntax.Hint())
 	case errors.As(err, &bad):
 		return problem("bad-query", "%v; %s", bad, bad.Fix)
 	case errors.As(err, &broad):
