@@ -410,7 +410,7 @@ func TestPhraseOfComing(t *testing.T) {
 				}
 			}
 			for range 2 {
-				got, err := x.Search(ctx, Request{Net: fakeNet, Query: q, Count: true, Limit: 1000})
+				got, err := x.Search(ctx, Request{Net: fakeNet, Query: q, Count: true, Limit: 10_000})
 				if err != nil || !same(got.Ords, want) || got.Total != uint64(len(want)) || len(want) == 0 {
 					t.Errorf("with units to %d: %d hits, total %d, want %d; %v", units, len(got.Ords), got.Total, len(want), err)
 				}
