@@ -15,6 +15,8 @@ import (
 
 	"permanode/ledger"
 	"permanode/ledger/eras"
+	"permanode/ledger/rebased"
+	"permanode/ledger/rebased/rebasedtest"
 	"permanode/ledger/stardust"
 	"permanode/ledger/stardust/stardusttest"
 	"permanode/query"
@@ -79,7 +81,7 @@ func newLedger(t *testing.T, units int) *ledgerOf {
 	}
 	for range units {
 		c := gen.Next()
-		cone := seal(t, codec, c, start)
+		cone := seal(t, codec, c.Head, c.Raws, start)
 		cone.Net = w.Net()
 		if err := w.Commit(t.Context(), []*ledger.Cone{cone}); err != nil {
 			t.Fatal(err)
@@ -91,14 +93,14 @@ func newLedger(t *testing.T, units int) *ledgerOf {
 	return l
 }
 
-func seal(t testing.TB, codec ledger.Codec, c *stardusttest.Cone, start ledger.Start) *ledger.Cone {
+func seal(t testing.TB, codec ledger.Codec, head []byte, raws [][]byte, start ledger.Start) *ledger.Cone {
 	t.Helper()
-	a, err := codec.Begin(t.Context(), c.Head, start)
+	a, err := codec.Begin(t.Context(), head, start)
 	if err != nil {
 		t.Fatal(err)
 	}
 	have := map[ledger.ID]ledger.Identified{}
-	for _, id := range codec.Identify(c.Raws) {
+	for _, id := range codec.Identify(raws) {
 		have[id.ID] = id
 	}
 	for {
@@ -257,6 +259,52 @@ func TestBalances(t *testing.T) {
 	check(query.Moment{}, units, l.times[units])
 	if expired == 0 || most.BitLen() < 200 {
 		t.Errorf("%d moments at which something expired, the largest amount is %v: the network tries too little", expired, most)
+	}
+}
+
+// Where the records state what became of them, coins are sums of postings from the first unit on.
+func TestBalancesOfStated(t *testing.T) {
+	gen := rebasedtest.New(rebasedtest.Options{Seed: 5})
+	trust := must(eras.ParseTrust(gen.Trust()))
+	codec, _ := eras.Codec(trust.Era)
+	db := must(pebblestore.Open(t.TempDir(), pebblestore.Options{Codec: eras.Codec, Memory: 64 << 20}))
+	defer db.Close()
+	w := must(db.Writer(t.Context(), ledger.Network{Name: "stated", Era: trust.Era, Identity: trust.Identity, Trust: trust.Raw}))
+	if err := w.Open(t.Context(), storage.Span{Lo: trust.First, Hi: trust.First - 1, Held: true}, nil); err != nil {
+		t.Fatal(err)
+	}
+	start := ledger.Start{Trust: trust, Held: true}
+	start.State = func(ctx context.Context, keys [][]byte) ([][]byte, error) { return w.State(ctx, w.Net(), keys) }
+	a := query.New(db, eras.Codec)
+	tokens := 0
+	for range 20 {
+		c := gen.Next()
+		cone := seal(t, codec, c.Head(), c.Raws(), start)
+		cone.Net = w.Net()
+		if err := w.Commit(t.Context(), []*ledger.Cone{cone}); err != nil {
+			t.Fatal(err)
+		}
+		start.Prev = &cone.Unit
+		n := must(a.Networks(t.Context()))[0]
+		for owner, err := range db.Keys(t.Context(), n.ID, ledger.Key{Kind: ledger.KeyAddress}, "") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := a.Balance(t.Context(), n, owner.Val, query.Moment{})
+			address := rebased.Address([]byte(owner.Val))
+			if want := fmt.Sprint(gen.Balance(address, "")); err != nil || b.Coins != want || b.Seq != cone.Unit.Seq {
+				t.Fatalf("%x at checkpoint %d: %+v, %v; want %s", owner.Val, cone.Unit.Seq, b, err, want)
+			}
+			for _, token := range b.Tokens {
+				tokens++
+				if want := fmt.Sprint(gen.Balance(address, token.ID)); token.Amount != want {
+					t.Fatalf("%x at checkpoint %d has %s of %s; want %s", owner.Val, cone.Unit.Seq, token.Amount, token.ID, want)
+				}
+			}
+		}
+	}
+	if tokens == 0 {
+		t.Error("nobody had a token: the network tries too little")
 	}
 }
 

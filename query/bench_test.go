@@ -79,7 +79,8 @@ func corpus(b *testing.B, units, blocks int) *query.Archive {
 		return out, nil
 	}
 	for range units {
-		cone := seal(b, codec, gen.Next(), start)
+		c := gen.Next()
+		cone := seal(b, codec, c.Head, c.Raws, start)
 		cone.Net = w.Net()
 		if err := w.Commit(b.Context(), []*ledger.Cone{cone}); err != nil {
 			b.Fatal(err)
