@@ -73,7 +73,7 @@ func TestWords(t *testing.T) {
 func TestLanguage(t *testing.T) {
 	ctx := context.Background()
 	seed := seedOf(t)
-	a := newArchive(ctx, t, seed, size{units: 6, blocks: 12, transactions: 6})
+	a := newArchive(ctx, t, seed, size{units: 6, blocks: 12, transactions: 6, thin: 9})
 	a.feedAll(ctx, t)
 	r := rand.New(rand.NewPCG(seed, 1))
 	ask := newAsker(r, a.world.nets)

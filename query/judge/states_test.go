@@ -137,8 +137,8 @@ func (a *archive) grow(ctx context.Context, t testing.TB, writers map[ledger.Net
 func TestWalk(t *testing.T) {
 	ctx := context.Background()
 	seed := seedOf(t)
-	a := newArchive(ctx, t, seed, size{units: 30, blocks: 6, transactions: 3})
-	oracle := newArchive(ctx, t, seed, size{units: 30, blocks: 6, transactions: 3})
+	a := newArchive(ctx, t, seed, size{units: 30, blocks: 6, transactions: 3, thin: 9})
+	oracle := newArchive(ctx, t, seed, size{units: 30, blocks: 6, transactions: 3, thin: 9})
 	oracle.feedAll(ctx, t)
 	for _, f := range a.feeds {
 		if _, err := f.feed(ctx, len(f.heads)/3); err != nil {

@@ -27,11 +27,11 @@ type archive struct {
 func (a *archive) storeDir() string { return filepath.Join(a.dir, "store") }
 
 // sizes of the generated networks: units, and records of each.
-type size struct{ units, blocks, transactions int }
+type size struct{ units, blocks, transactions, thin int }
 
 var (
-	ciSize      = size{units: 24, blocks: 14, transactions: 6}
-	tortureSize = size{units: 60, blocks: 30, transactions: 12}
+	ciSize      = size{units: 24, blocks: 14, transactions: 6, thin: 300}
+	tortureSize = size{units: 60, blocks: 30, transactions: 12, thin: 1500}
 )
 
 // newArchive makes an archive of several lineages: a recording, chains of vectors, and generated networks that follow
@@ -83,6 +83,7 @@ func generated(t testing.TB, seed uint64, s size) []*feedable {
 		stardustNet(t, "beta", "", seed+2, s.blocks, s.units, 10),
 		stardustNet(t, "beta-next", "beta", seed+3, s.blocks, s.units/2, 7),
 		rebasedNet(t, "aaa-last", "beta-next", seed+4, s.transactions, s.units/2, nil),
+		stardustNet(t, "thin", "", seed+5, 1, s.thin, 3600), // of more units than are looked at one by one
 	)
 }
 
