@@ -22,6 +22,7 @@ type dataFlags struct {
 	json                  bool
 	command               string // "permanode status", for hints
 	asks                  bool   // the command takes --server
+	instead               string // of the command, while a service holds the directory
 }
 
 func (d *dataFlags) add(c *cobra.Command, withJSON bool) {
@@ -86,9 +87,10 @@ func (d *dataFlags) where() (dir string, memory byteSize, err error) {
 
 // lockedError says how to ask the service that holds a directory.
 type lockedError struct {
-	err    error
-	asking string // the command that asks it; "" where none does
-	listen string // "" where no config names it
+	err     error
+	asking  string // the command that asks it; "" where none does
+	instead string // what else to do; "" where there is nothing
+	listen  string // "" where no config names it
 }
 
 func (e *lockedError) Error() string { return e.err.Error() }
@@ -99,7 +101,7 @@ func (d *dataFlags) explain(err error) error {
 	if !errors.Is(err, storage.ErrLocked) {
 		return err
 	}
-	locked := &lockedError{err: err, listen: d.listen()}
+	locked := &lockedError{err: err, listen: d.listen(), instead: d.instead}
 	if d.asks {
 		locked.asking = d.command
 	}
@@ -111,6 +113,9 @@ func (e *lockedError) Hint() string {
 	at, unless := e.listen, ""
 	if at == "" {
 		at, unless = "127.0.0.1:8080", " (or the address that its config names as api.listen)"
+	}
+	if e.instead != "" {
+		return e.instead
 	}
 	if e.asking != "" {
 		return fmt.Sprintf("a service holds it: ask the service: permanode %s --server http://%s%s", e.asking, at, unless)

@@ -150,10 +150,12 @@ func (p *program) indexCommand() *cobra.Command {
 const indexRebuildHelp = `Makes the index again from the store: beside the old one, which stays in use until the new one is whole and
 was compared with the store, then in its place. Interrupted, it goes on where it was. Nothing that is archived is touched.
 
+A running service does the same when its process gets the signal USR1 (kill -USR1 PID), and answers meanwhile.
+
 Exit status: 0 done; 1 error, the old index is in place; 130 interrupted.`
 
 func (p *program) indexRebuildCommand() *cobra.Command {
-	var d dataFlags
+	d := dataFlags{instead: "a service holds it, which rebuilds its index itself, and answers meanwhile, when its process gets the signal USR1: kill -USR1 PID"}
 	c := &cobra.Command{
 		Use: "rebuild", Short: "Make the index again from the store", Long: indexRebuildHelp, Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return p.rebuild(c.Context(), &d) },

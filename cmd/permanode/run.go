@@ -23,7 +23,7 @@ import (
 
 const runHelp = `Follows the feeds of the config, proves and stores what they bring, and answers on the API, until it is told
 to stop (Ctrl-C, SIGTERM). A feed that is down is no error; a network that cannot go on says why in /readyz, while
-the others and the API go on.
+the others and the API go on. The signal USR1 makes it rebuild its index while it answers.
 
 Exit status: 0 stopped as told; 1 error; 2 wrong config.`
 
@@ -235,6 +235,12 @@ func (s *service) run(ctx context.Context, ln net.Listener) error {
 	}
 	for _, x := range s.followers {
 		g.Go(func() error { return follow.Run(ctx, s.db, x.net.ID, x.follower) })
+	}
+	if s.index != nil {
+		g.Go(func() error {
+			s.rebuildOnSignal(ctx)
+			return nil
+		})
 	}
 	g.Go(func() error {
 		s.log.Info("the API answers", "url", "http://"+ln.Addr().String()+"/v1/info")

@@ -1,0 +1,8 @@
+//go:build !unix
+
+package main
+
+import "os"
+
+// rebuildSignals are those that have a running service make its index again: none on this system.
+var rebuildSignals []os.Signal

@@ -1,0 +1,11 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"syscall"
+)
+
+// rebuildSignals are those that have a running service make its index again.
+var rebuildSignals = []os.Signal{syscall.SIGUSR1}
