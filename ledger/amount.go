@@ -121,7 +121,14 @@ func AmountFrom(b []byte) (Amount, error) {
 	if len(b) < 2 || b[0] != 1 && b[0] != 2 || b[1] == 0 {
 		return Amount{}, errors.New("malformed amount")
 	}
-	a := BigAmount(new(big.Int).SetBytes(b[1:]))
+	var a Amount
+	if len(b) <= 1+8 { // most are, and are read by the million
+		for _, c := range b[1:] {
+			a.lo = a.lo<<8 | uint64(c)
+		}
+	} else {
+		a = BigAmount(new(big.Int).SetBytes(b[1:]))
+	}
 	if b[0] == 2 {
 		a = a.Neg()
 	}
