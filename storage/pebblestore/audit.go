@@ -34,12 +34,12 @@ func (a *block) diskKey(net ledger.NetID) []byte {
 // read, which RawPostings tells, the rows of their keys are not judged.
 func (d *DB) BadTotals(ctx context.Context, net ledger.NetID) iter.Seq[error] {
 	return func(yield func(error) bool) {
-		v, err := d.begin(ctx, net)
+		v, err := d.beginStill(ctx, net)
 		if err != nil {
 			yield(err)
 			return
 		}
-		defer v.close()
+		defer v.closeStill()
 		a := &audit{v: v, report: func(err error) error {
 			if !yield(err) {
 				return errStop
@@ -87,7 +87,7 @@ func (a *audit) run(ctx context.Context) error {
 	if err := a.markers(ctx); err != nil {
 		return err
 	}
-	next, stop := iter.Pull2(raw(a.v.d, ctx, a.v.network.ID, tabBlock, func(key, val []byte) (b block, err error) {
+	next, stop := iter.Pull2(rawIn(a.v, ctx, keyNet(tabBlock, a.v.network.ID), func(key, val []byte) (b block, err error) {
 		if key[2] == 0 {
 			return block{}, nil // a marker
 		}

@@ -17,7 +17,7 @@ type stride struct {
 
 // strides compares the strides of each level with those of the level below, and of the first with units.
 func (a *audit) strides(ctx context.Context) error {
-	for _, err := range raw(a.v.d, ctx, a.v.network.ID, tabStride, decodeStrideRow) {
+	for _, err := range rawIn(a.v, ctx, keyNet(tabStride, a.v.network.ID), decodeStrideRow) {
 		if err != nil {
 			if err := a.damage(err); err != nil {
 				return err
@@ -50,9 +50,9 @@ func (a *audit) damage(err error) error {
 // parts returns the committed units for level 0, else strides. Damage was reported before, or is the units' own.
 func (a *audit) parts(ctx context.Context, level int) iter.Seq2[stride, error] {
 	net := a.v.network.ID
-	rows := rawIn(a.v.d, ctx, net, append(keyNet(tabStride, net), byte(level)), decodeStrideRow)
+	rows := rawIn(a.v, ctx, append(keyNet(tabStride, net), byte(level)), decodeStrideRow)
 	if level == 0 {
-		rows = raw(a.v.d, ctx, net, tabUnit, func(key, val []byte) (s stride, err error) {
+		rows = rawIn(a.v, ctx, keyNet(tabUnit, net), func(key, val []byte) (s stride, err error) {
 			u, err := decodeUnit(key, val)
 			return stride{u.Seq, u.stride()}, err
 		})

@@ -136,6 +136,24 @@ func (d *DB) begin(ctx context.Context, net ledger.NetID) (*view, error) {
 	return v, nil
 }
 
+// beginStill starts a read over several iterators that must not see what is written meanwhile.
+func (d *DB) beginStill(ctx context.Context, net ledger.NetID) (*view, error) {
+	d.commitMu.Lock()
+	defer d.commitMu.Unlock()
+	v, err := d.begin(ctx, net)
+	if err == nil && v.pr == pebble.Reader(d.db) {
+		v.pr = d.db.NewSnapshot()
+	}
+	return v, err
+}
+
+func (v *view) closeStill() {
+	if s, ok := v.pr.(*pebble.Snapshot); ok && s != v.d.view.Load() {
+		_ = s.Close()
+	}
+	v.close()
+}
+
 func (v *view) close() {
 	v.d.mu.Lock()
 	defer v.d.mu.Unlock()

@@ -62,23 +62,26 @@ func (d *DB) RawTimes(ctx context.Context, net ledger.NetID) iter.Seq2[ledger.Un
 }
 
 func raw[T any](d *DB, ctx context.Context, net ledger.NetID, tab byte, decode func(key, val []byte) (T, error)) iter.Seq2[T, error] {
-	return rawIn(d, ctx, net, keyNet(tab, net), decode)
-}
-
-// rawIn is raw for the rows whose keys begin with prefix.
-func rawIn[T any](d *DB, ctx context.Context, net ledger.NetID, prefix []byte, decode func(key, val []byte) (T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		var none T
 		v, err := d.begin(ctx, net)
 		if err != nil {
+			var none T
 			yield(none, err)
 			return
 		}
 		defer v.close()
+		rawIn(v, ctx, keyNet(tab, net), decode)(yield)
+	}
+}
+
+// rawIn reads the rows whose keys begin with prefix, as raw does, from a view.
+func rawIn[T any](v *view, ctx context.Context, prefix []byte, decode func(key, val []byte) (T, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
 		one := func(key, val []byte) error {
 			row, err := decode(key, val)
 			if err != nil {
-				row, err = none, d.badRow(key, err)
+				row, err = none, v.d.badRow(key, err)
 			}
 			if !yield(row, err) {
 				return errStop
@@ -91,7 +94,7 @@ func rawIn[T any](d *DB, ctx context.Context, net ledger.NetID, prefix []byte, d
 			}
 			return nil
 		}
-		if err := d.scan(ctx, v.pr, prefix, after(prefix), one, bad); err != nil && !errors.Is(err, errStop) {
+		if err := v.d.scan(ctx, v.pr, prefix, after(prefix), one, bad); err != nil && !errors.Is(err, errStop) {
 			yield(none, err)
 		}
 	}
