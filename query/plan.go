@@ -15,9 +15,10 @@ import (
 type bounds struct {
 	fewCandidates, mostCandidates uint64
 	fewTags, mostTags             int // distinct tags that a prefix is taken apart into
+	page                          int // hits that a walk over all of them takes at once
 }
 
-var usualBounds = bounds{fewCandidates: 32, mostCandidates: 20_000, fewTags: 64, mostTags: 1024}
+var usualBounds = bounds{page: 5000, fewCandidates: 32, mostCandidates: 20_000, fewTags: 64, mostTags: 1024}
 
 // How a question is answered.
 const (

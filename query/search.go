@@ -334,14 +334,13 @@ func (a *Archive) Each(ctx context.Context, req SearchRequest, do func(Item) err
 
 // each is Each; do is told the total too.
 func (a *Archive) each(ctx context.Context, req SearchRequest, do func(item Item, total uint64) error) (SearchResult, error) {
-	const pageSize = 1000
 	s, err := a.prepare(ctx, req)
 	if err != nil {
 		return SearchResult{}, err
 	}
 	var first SearchResult
 	for cursor, counted := req.Cursor, true; ; counted = false {
-		got, err := s.page(ctx, cursor, pageSize, counted)
+		got, err := s.page(ctx, cursor, a.bounds.page, counted)
 		if err != nil {
 			return first, err
 		}
