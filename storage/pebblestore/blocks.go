@@ -236,6 +236,9 @@ func (d *DB) blocks(b *pebble.Batch, net ledger.NetID, lo uint64, list []ender) 
 
 // levelBlocks adds the blocks of one level that end at list, by key and place; those of the level below are there.
 func (d *DB) levelBlocks(b *pebble.Batch, net ledger.NetID, lo uint64, level int, list []ender) (err error) {
+	if len(list) == 0 {
+		return nil
+	}
 	bounds := keyNet(tabBlock, net)
 	rows, err := b.NewIter(&pebble.IterOptions{LowerBound: bounds, UpperBound: after(bounds)})
 	if err != nil {
