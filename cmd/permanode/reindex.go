@@ -21,6 +21,9 @@ func (s *service) rebuildOnSignal(ctx context.Context) {
 			return
 		case <-asked:
 		}
+		if s.index == nil {
+			s.log.Warn("there is no index to rebuild: index.text is false")
+		}
 		for _, x := range s.followers {
 			s.log.Info("rebuilding the index; the old one answers until the new one was compared with the store", "network", x.net.Name)
 			m := s.meter("units of " + x.net.Name + " indexed again")

@@ -236,12 +236,10 @@ func (s *service) run(ctx context.Context, ln net.Listener) error {
 	for _, x := range s.followers {
 		g.Go(func() error { return follow.Run(ctx, s.db, x.net.ID, x.follower) })
 	}
-	if s.index != nil {
-		g.Go(func() error {
-			s.rebuildOnSignal(ctx)
-			return nil
-		})
-	}
+	g.Go(func() error {
+		s.rebuildOnSignal(ctx)
+		return nil
+	})
 	g.Go(func() error {
 		s.log.Info("the API answers", "url", "http://"+ln.Addr().String()+"/v1/info")
 		return query.Serve(ctx, ln, s.api(), s.log)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"permanode/index/lang"
 	"permanode/query"
 	"permanode/storage"
 )
@@ -130,7 +131,7 @@ func (p *program) search(ctx context.Context, in searcher, f *searchFlags, text 
 		if f.json {
 			return p.printJSON(item)
 		}
-		if item.Kind == "unit" { // what a unit did itself is no record
+		if item.Kind == lang.UnitKind { // what a unit did itself is no record
 			return p.printf("%s", itemText(item, nil, look))
 		}
 		r, err := in.record(ctx, item)

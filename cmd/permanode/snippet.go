@@ -103,12 +103,23 @@ func cutText(runes []rune, at int) string {
 	return out
 }
 
+// shownAddresses is how many addresses of a receipt's funds a person is shown; permanode get shows the unit.
+const shownAddresses = 5
+
 // itemText writes a hit for a person. r is nil for what a unit did itself.
 func itemText(item query.Item, r *query.Record, look *snippets) string {
 	var t table
 	if r == nil {
 		fmt.Fprintf(&t, "%s unit %d, what the unit did itself\n", item.Network, item.Seq)
+		t.line("id", "%s", item.ID)
 		t.line("time", "%s", item.Time)
+		for i, address := range item.Addresses {
+			if i == shownAddresses {
+				t.line("", "and %d more addresses", len(item.Addresses)-i)
+				break
+			}
+			t.line("address", "%s", address)
+		}
 		return t.String()
 	}
 	fmt.Fprintf(&t, "%s unit %d pos %d\n", item.Network, item.Seq, item.Pos)
