@@ -16,7 +16,7 @@ import (
 	"permanode/storage"
 )
 
-// shimmer is an archive of the Shimmer network with nothing in it.
+// shimmer is an archive of the Shimmer network with nothing in it, and of a toy network.
 func shimmer(t *testing.T) *query.Archive {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join("..", "testdata", "trust", "shimmer.json"))
@@ -31,7 +31,13 @@ func shimmer(t *testing.T) *query.Archive {
 	m.nets = []ledger.Network{{ID: 1, Name: "shimmer", Era: trust.Era, Identity: trust.Identity, Trust: trust.Raw}}
 	m.cover[1] = storage.Coverage{Spans: []storage.Span{{Lo: 1, Hi: 1}}}
 	m.cones[1] = map[uint64]*ledger.Cone{1: toyCone(1, 0)}
-	return query.New(m, eras.Codec)
+	m.add("toys", []storage.Span{{Lo: 1, Hi: 1}}, nil)
+	return query.New(m, func(e ledger.Era) (ledger.Codec, bool) {
+		if c, ok := codecs(e); ok {
+			return c, ok
+		}
+		return eras.Codec(e)
+	})
 }
 
 // An address of another network, with a typing error or of another chain is refused; an empty list is the answer to a
@@ -61,6 +67,10 @@ func TestAddressForms(t *testing.T) {
 	got := get(t, h, "/v1/search?q=iota1qqqqzqsrqszsvpcgpy9qkrqdpc83qygjzv2p29shrqv35xcur50p7juvtk9")
 	if detail := string(got.body); !strings.Contains(detail, "network") || !strings.Contains(detail, "bad-query") {
 		t.Errorf("an address of another network: %s", detail)
+	}
+	elsewhere := get(t, h, "/v1/search?network=toys&q=addr:"+good)
+	if elsewhere.status != 400 || !strings.Contains(string(elsewhere.body), "it is one of network shimmer: search there") {
+		t.Errorf("an address of a network that is not searched: %s", elsewhere.body)
 	}
 	taken := get(t, h, "/v1/search?q="+good)
 	if !strings.Contains(string(taken.body), `"taken":[{"as":"address","query":"id:`+good+`"}]`) {
