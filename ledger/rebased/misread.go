@@ -72,11 +72,11 @@ func misreadAddress(text string) error {
 		return nil
 	}
 	const slips = 2 // more letters that are no digits make a word
-	if wrong := strings.Map(onlyWrong, rest); len(wrong) <= slips {
-		_, err := ParseAddress(text)
-		return err
+	if wrong := strings.Map(onlyWrong, rest); len(wrong) > slips {
+		return nil
 	}
-	return nil
+	_, err := ParseAddress(text)
+	return err
 }
 
 func onlyWrong(r rune) rune {

@@ -21,6 +21,8 @@ func TestMisread(t *testing.T) {
 		"0x0" + full:                    "65",
 		"0x" + full[1:] + "g":           "address",
 		"0x2g":                          "address",
+		"0x" + full[1:]:                 "63 hex digits; identifiers have 64 or 68",
+		"0x" + full[:40]:                "another chain",
 		full[1:]:                        "63 hex digits; identifiers have 64 or 68",
 		full[1:] + "g":                  "'g'",
 		"0x2::iota":                     "::",

@@ -56,7 +56,7 @@ func hexKeys(lower string) []ledger.Key {
 		id := MigratedID(stardustOutput(raw))
 		return keysOf(string(id[:]), ledger.KeyObject)
 	}
-	if !prefixed && len(digits) != 64 {
+	if len(digits) != 64 && (!prefixed || !isShort(digits)) {
 		return nil
 	}
 	a, err := ParseAddress("0x" + digits)
@@ -69,6 +69,12 @@ func hexKeys(lower string) []ledger.Key {
 	}
 	return keys
 }
+
+// shortDigits is how many digits behind the leading zeros a shortened address has at most. Only the network's own are
+// written so; more digits that are not all 64 are a typing error, or an address of another chain.
+const shortDigits = 16
+
+func isShort(digits string) bool { return len(strings.TrimLeft(digits, "0")) <= shortDigits }
 
 // nameKeys returns what a type's text can name: without type arguments it may be a function's too. A coin is found by
 // its own type, and by that of what it holds.

@@ -13,6 +13,7 @@ func TestRecognise(t *testing.T) {
 	two := string(make([]byte, 31)) + "\x02"
 	full := "0x" + strings.Repeat("0", 63) + "2"
 	all := strings.Repeat("\xff", 32)
+	all63 := strings.Repeat("a", 63)
 	output := strings.Repeat("00", 32) + "0100"
 	became := MigratedID([34]byte{32: 1})
 	iota := full + "::iota::IOTA"
@@ -29,6 +30,8 @@ func TestRecognise(t *testing.T) {
 		{"digest of 31 bytes", strings.Repeat("1", 31), nil},
 		{"base58 with a letter that it has not", strings.Repeat("1", 31) + "l", nil},
 		{"short address", "0x2", address},
+		{"short address that is none, a digit is missing", "0x" + all63, nil},
+		{"address of another chain", "0x" + strings.Repeat("ab", 20), nil},
 		{"short address with a zero", " 0x02\n", address},
 		{"upper-case prefix", "0X2", address},
 		{"full address", full, hash},
