@@ -30,7 +30,7 @@ func (a *archive) storeDir() string { return filepath.Join(a.dir, "store") }
 type size struct{ units, blocks, transactions, thin int }
 
 var (
-	ciSize      = size{units: 24, blocks: 14, transactions: 6, thin: 300}
+	ciSize      = size{units: 24, blocks: 14, transactions: 6, thin: 520}
 	tortureSize = size{units: 60, blocks: 30, transactions: 12, thin: 1500}
 )
 
