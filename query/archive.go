@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"permanode/ledger"
 	"permanode/storage"
@@ -137,11 +139,15 @@ func (a *Archive) at(ctx context.Context, n Network, seq uint64) (Network, error
 // timeText writes POSIX milliseconds as RFC 3339 in UTC, with a fraction only where there is one.
 func timeText(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339Nano) }
 
-// quote shows a stranger's text in a message: on one line, in ASCII, and not all of it.
+// quote shows a stranger's text in a message: on one line, what cannot be printed escaped, and not all of it.
 func quote(s string) string {
 	const most = 80
-	if len(s) > most {
-		return fmt.Sprintf("%+q… (%d bytes)", s[:most], len(s))
+	if len(s) <= most {
+		return strconv.Quote(s)
 	}
-	return fmt.Sprintf("%+q", s)
+	cut := most
+	for cut > most-utf8.UTFMax && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return fmt.Sprintf("%s… (%d bytes)", strconv.Quote(s[:cut]), len(s))
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"permanode/index/lang"
+	"permanode/internal/ranges"
 	"permanode/ledger"
 	"permanode/storage"
 )
@@ -87,7 +88,7 @@ func (a *Archive) Balance(ctx context.Context, n Network, owner string, at Momen
 	}
 	var in storage.Span
 	for _, s := range cov.Spans {
-		if s.Has(seq) || seq == s.Lo-1 {
+		if s.Has(seq) {
 			in = s
 		}
 	}
@@ -129,11 +130,16 @@ func (a *Archive) moment(ctx context.Context, n Network, cov storage.Coverage, a
 	default:
 		seq = have.Ranges()[len(have.Ranges())-1].Hi
 	}
-	if s := cov.Spans[0]; seq == s.Lo-1 && len(s.Snapshot) > 0 {
-		return seq, s.PrevTime, nil
-	}
 	if !have.Has(seq) {
-		return 0, 0, &NoBalanceError{n.Name, fmt.Sprintf("unit %d is not held; held are units %s", seq, setText(have)), storage.ErrNotFound}
+		why := fmt.Sprintf("unit %d is not held; held are units %s", seq, setText(have))
+		if seq < have.Ranges()[0].Lo {
+			since, err := a.since(ctx, n, have)
+			if err != nil {
+				return 0, 0, err
+			}
+			why = fmt.Sprintf("unit %d lies before all that is held: %s", seq, since)
+		}
+		return 0, 0, &NoBalanceError{n.Name, why, storage.ErrNotFound}
 	}
 	u, _, err := a.store.Unit(ctx, n.ID, seq)
 	if err != nil {
@@ -142,8 +148,17 @@ func (a *Archive) moment(ctx context.Context, n Network, cov storage.Coverage, a
 	return seq, u.TimeMs, nil
 }
 
-// until returns the newest unit that was signed by then, that of the snapshot which opened the archive included. A unit
-// that is missing right behind it may have been, too.
+// since says where what is held begins.
+func (a *Archive) since(ctx context.Context, n Network, have ranges.Set) (string, error) {
+	first := have.Ranges()[0].Lo
+	u, _, err := a.store.Unit(ctx, n.ID, first)
+	if err != nil {
+		return "", fmt.Errorf("unit %d of %s: %w", first, n.Name, err)
+	}
+	return fmt.Sprintf("the ledger is held from unit %d, signed at %s, on", first, timeText(u.TimeMs)), nil
+}
+
+// until returns the newest unit that was signed by then. A unit that is missing right behind it may have been, too.
 func (a *Archive) until(ctx context.Context, n Network, cov storage.Coverage, ms int64) (uint64, int64, error) {
 	have := cov.Set()
 	end := ms
@@ -154,11 +169,12 @@ func (a *Archive) until(ctx context.Context, n Network, cov storage.Coverage, ms
 	if err != nil {
 		return 0, 0, fmt.Errorf("units of %s signed by %s: %w", n.Name, timeText(ms), err)
 	}
-	if s := cov.Spans[0]; by.Len() == 0 && len(s.Snapshot) > 0 && s.PrevTime <= ms {
-		return s.Lo - 1, ms, nil
-	}
 	if by.Len() == 0 {
-		return 0, 0, &NoBalanceError{n.Name, "every unit that is held was signed later than " + timeText(ms), storage.ErrNotFound}
+		why, err := a.since(ctx, n, have)
+		if err != nil {
+			return 0, 0, err
+		}
+		return 0, 0, &NoBalanceError{n.Name, timeText(ms) + " lies before all that is held: " + why, storage.ErrNotFound}
 	}
 	seq := by.Ranges()[len(by.Ranges())-1].Hi
 	for i, r := range have.Ranges() {

@@ -52,7 +52,8 @@ func parseCursor(text string, sort byte, q [questionLen]byte) (place, error) {
 		return place{}, nil
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || len(raw) < 3 || len(raw) != 3+int(raw[2])+ledger.OrdLen+questionLen {
+	if err != nil || strings.ContainsAny(text, "\r\n") || // which the decoder passes over
+		len(raw) < 3 || len(raw) != 3+int(raw[2])+ledger.OrdLen+questionLen {
 		return place{}, fmt.Errorf("%s: %w: it was cut or made up", quote(text), ErrBadCursor)
 	}
 	name, rest := raw[3:3+raw[2]], raw[3+raw[2]:]

@@ -119,6 +119,8 @@ func TestBadQueries(t *testing.T) {
 		"/v1/tags/a/b":                                          "no-such-route",
 		"/v1/tags/0x414":                                        "bad-id",
 		"/v1/tags/0xzz":                                         "bad-id",
+		"/v1/tags/" + strings.Repeat("a", 2046):                 "bad-id",
+		"/v1/search?q=tag:T&cursor=" + cursor.Next + "%0a":      "bad-cursor",
 		"/v1/tags/..":                                           "bad-path",
 		"/v1/tags/T?q=x":                                        "bad-parameter",
 		"/v1/tags/T?cursor=" + cursor.Next + "A":                "bad-cursor",
@@ -142,6 +144,9 @@ func TestBadQueries(t *testing.T) {
 		if took := time.Since(begin); took > 100*time.Millisecond {
 			t.Errorf("%.60s took %s", url, took)
 		}
+	}
+	if got := get(t, h, "/v1/search?q=%22%F0%9F%9A%97%22"); !strings.Contains(string(got.body), "🚗") {
+		t.Errorf("what can be printed is escaped: %s", got.body)
 	}
 	if got := get(t, handler(l.plain()), "/v1/search?q=x+y"); got.status != 503 || !strings.Contains(string(got.body), "problem:no-index") {
 		t.Errorf("without an index: %d %s", got.status, got.body)

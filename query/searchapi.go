@@ -89,6 +89,9 @@ func (a *api) search(ctx context.Context, q *request) (writer, error) {
 	return nil, problem("bad-parameter", "explain=%s is unknown: use explain=true, or leave it out", quote(q.params["explain"]))
 }
 
+// maxTag is the length of the longest tag that a query can name, in hex. Eras have shorter ones.
+const maxTag = (lang.MaxBytes - len("tag:0x")) / 2
+
 // tag lists what has a tag, in hex or as it is.
 func (a *api) tag(ctx context.Context, q *request) (writer, error) {
 	raw, err := lang.Ident{Field: "tag", Text: q.vars["tag"]}.Tag()
@@ -96,6 +99,9 @@ func (a *api) tag(ctx context.Context, q *request) (writer, error) {
 		var bad *lang.SyntaxError
 		_ = errors.As(err, &bad)
 		return nil, problem("bad-id", "%s; write the bytes in hex behind 0x, or the text, percent-encoded", bad.What)
+	}
+	if len(raw) > maxTag {
+		return nil, problem("bad-id", "the tag has %d bytes, the most that can be asked for is %d", len(raw), maxTag)
 	}
 	req, err := a.searchRequest(ctx, q, lang.Ident{Field: "tag", Text: "0x" + hex.EncodeToString(raw)}.String())
 	if err != nil {

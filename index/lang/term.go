@@ -272,7 +272,7 @@ var times = []struct {
 	{regexp.MustCompile(`^\d{4}$`), "2006"},
 	{regexp.MustCompile(`^\d{4}-\d\d$`), "2006-01"},
 	{regexp.MustCompile(`^\d{4}-\d\d-\d\d$`), time.DateOnly},
-	{regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$`), time.RFC3339},
+	{regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`), time.RFC3339},
 }
 
 // ParseTime reads a time as the query language writes it: a year, month or day is its first instant in UTC. day
