@@ -1,10 +1,12 @@
 package index
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
 	"permanode/index/text"
+	"permanode/internal/ranges"
 )
 
 // TestFilter: a filter holds all pairs of its words, and few others.
@@ -42,4 +44,24 @@ func TestBehindAll(t *testing.T) {
 			t.Errorf("behind all that begin with %q is %q, want %q", start, got, want)
 		}
 	}
+}
+
+func FuzzAccount(f *testing.F) {
+	a := account{identity: "fake-1", done: ranges.Of(ranges.Range{Lo: 1, Hi: 7}, ranges.Range{Lo: 9, Hi: 1 << 40}), begun: ranges.Of(ranges.Range{Lo: 8, Hi: 8})}
+	f.Add(a.encode())
+	f.Add([]byte{0, 0, 0})
+	f.Add([]byte{1})
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		a, err := decodeAccount(raw)
+		if err != nil {
+			if !errors.Is(err, errDamaged) {
+				t.Fatalf("untyped error: %v", err)
+			}
+			return
+		}
+		b, err := decodeAccount(a.encode())
+		if err != nil || fmt.Sprint(a) != fmt.Sprint(b) {
+			t.Fatalf("%v, again %v, %v", a, b, err)
+		}
+	})
 }
