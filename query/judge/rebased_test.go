@@ -628,8 +628,8 @@ func (chain) read(text string) []name {
 	if len(digits) == 64 {
 		lower = "0x" + digits
 	}
-	if !shortHex.MatchString(lower) {
-		return nil
+	if !shortHex.MatchString(lower) || len(digits) != 64 && len(strings.TrimLeft(digits, "0")) > 16 {
+		return nil // what is nearly an address is a typing error, not a short one
 	}
 	raw, err := hex.DecodeString(full(lower))
 	if err != nil {
