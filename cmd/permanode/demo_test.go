@@ -76,6 +76,7 @@ func TestDemoAsPrinted(t *testing.T) {
 	}
 	d := startDemo(t)
 	d.until("^The API answers")
+	d.asInReadme()
 	d.tryAll()
 	d.end()
 	if !strings.Contains(d.errs.String(), "is busy: taking a free port") {
@@ -83,6 +84,34 @@ func TestDemoAsPrinted(t *testing.T) {
 	}
 	if last := d.all[len(d.all)-1]; !strings.Contains(last, "are here without a hole") {
 		t.Errorf("the last line is %q", last)
+	}
+}
+
+// asInReadme compares what the demo printed with what the README shows of it: every line of that, in its order. Ports
+// and the name of the program differ.
+func (d *demoRun) asInReadme() {
+	d.t.Helper()
+	port := regexp.MustCompile(`127\.0\.0\.1:[0-9]+`)
+	same := func(line string) string {
+		return strings.Replace(port.ReplaceAllString(line, "PORT"), "  bin/permanode ", "  permanode ", 1)
+	}
+	at, shown := 0, 0
+	for _, s := range readmeSessions(d.t) {
+		for _, line := range s.lines {
+			if s.command != "make demo" || strings.Trim(line, " …") == "" {
+				continue
+			}
+			shown++
+			for at < len(d.all) && same(d.all[at]) != same(line) {
+				at++
+			}
+			if at == len(d.all) {
+				d.t.Fatalf("the README shows a line that the demo does not print there: %s", line)
+			}
+		}
+	}
+	if shown < 10 {
+		d.t.Errorf("the README shows %d lines of the demo", shown)
 	}
 }
 

@@ -244,6 +244,13 @@ func (p *program) collect(ctx context.Context, db *pebblestore.DB, follows strin
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
+	rows, err := db.Networks(ctx)
+	if err != nil {
+		return err
+	}
+	for _, line := range unheld(rows) {
+		p.say("%s", line)
+	}
 	m := p.meter("units")
 	defer m.end()
 	c.Store = w
@@ -297,6 +304,17 @@ func checkFollows(rows []ledger.Network, name, follows string) error {
 		at = rows[i].Follows
 	}
 	return nil
+}
+
+// unheld returns, for each network that follows one which the archive does not hold, a sentence about it: it may come
+// later, or be misspelt.
+func unheld(rows []ledger.Network) (out []string) {
+	for _, n := range rows {
+		if n.Follows != "" && !slices.ContainsFunc(rows, func(o ledger.Network) bool { return o.Name == n.Follows }) {
+			out = append(out, fmt.Sprintf("network %s follows %s, which the archive does not hold", n.Name, n.Follows))
+		}
+	}
+	return out
 }
 
 // trustSamples is about how many units of a span a new trust file has to prove.

@@ -82,6 +82,13 @@ func (p *program) runService(ctx context.Context, conf *config) (err error) {
 		}
 		svc.networks = append(svc.networks, followed)
 	}
+	rows, err := db.Networks(ctx)
+	if err != nil {
+		return err
+	}
+	for _, line := range unheld(rows) {
+		log.Warn(line)
+	}
 	if conf.Index.Text {
 		if err := svc.openIndex(ctx, conf.DataDir, conf.Memory); err != nil {
 			return err
