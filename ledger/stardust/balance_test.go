@@ -442,7 +442,8 @@ func TestBesideWithoutLedger(t *testing.T) {
 	_, held = openNetwork(t, stardusttest.Options{Seed: 33}, true)
 	read := func(_ context.Context, keys [][]byte) ([][]byte, error) { return held.read(keys), nil }
 	for _, k := range []ledger.Key{
-		{Kind: ledger.KeyExpiry, Val: "x"}, {Kind: ledger.KeyToken, Val: owner + string(make([]byte, 34))},
+		{Kind: ledger.KeyExpiry, Val: "x"},
+		{Kind: ledger.KeyToken, Val: owner + string(make([]byte, 34))},
 		{Kind: ledger.KeyExpiry, Val: owner + string(make([]byte, 34))}, // named by a key, and in no row
 	} {
 		if _, err := held.codec.Beside(context.Background(), held.trust, owner, 0, 0, []ledger.Key{k}, read); err == nil || errors.Is(err, ledger.ErrNoLedger) {
