@@ -70,7 +70,7 @@ var hints = []struct {
 	hint string
 }{
 	{storage.ErrNoData, "name the directory that ingest or run filled; permanode ingest --data DIR makes one"},
-	{storage.ErrLocked, "ask the service that holds it, at its api.listen: curl http://127.0.0.1:8080/v1/networks; or stop it first"},
+	{storage.ErrLocked, "a service holds it: ask it at its api.listen, for example permanode status --server http://127.0.0.1:8080; or stop it first"},
 	{storage.ErrStopped, "look at the disk (space, errors), then start again: nothing acknowledged is lost"},
 	{storage.ErrTooLarge, "raise memory: in the config"},
 	{storage.ErrIncomplete, "a gap closes when a source has the unit: run ingest again with another --from"},

@@ -13,6 +13,7 @@ against a trust file before it is stored, and bytes are re-hashed whenever they 
 A first look:          permanode demo
 A one-off archive:     permanode trust init --from SOURCE -o trust.json
                        permanode ingest --data DIR --trust trust.json --from SOURCE
+What it holds:         permanode search --data DIR invoice '"net 30"' tag:ACME
 The service:           permanode config init -o permanode.yaml && permanode run --config permanode.yaml
 
 Exit status, all commands: 0 good; 1 error; 2 wrong command line, config or input file; 3 damage found;
