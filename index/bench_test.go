@@ -260,8 +260,7 @@ func BenchmarkTable(b *testing.B) {
 	dir := b.TempDir()
 	indexOurs(b, dir, benchRecords(n))
 	sh := &shard{name: hotName, dir: filepath.Join(dir, hotName)}
-	var err error
-	if sh.scorch, err = openScorch(sh.dir, true, nil, nil); err != nil {
+	if err := sh.open(true, nil, func(err error) { b.Error(err) }); err != nil {
 		b.Fatal(err)
 	}
 	defer func() { _ = sh.close() }()

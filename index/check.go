@@ -16,13 +16,15 @@ import (
 
 	"permanode/internal/ranges"
 	"permanode/ledger"
+	"permanode/storage"
 )
 
 // sampleUnits is how many units of a shard a plain check compares document by document.
 const sampleUnits = 200
 
 // Check compares the index of a network with the store: files with their manifests, documents with records. full
-// compares all documents, else a sample of each shard.
+// compares all documents, else a sample of each shard. Units that are not in the index are no fault: it ends with an
+// error that wraps storage.ErrIncomplete and says how many there are.
 func (x *Index) Check(ctx context.Context, of ledger.Network, full bool) iter.Seq2[Finding, error] {
 	return func(yield func(Finding, error) bool) {
 		n, err := x.enter(ctx, of.ID)
@@ -35,6 +37,15 @@ func (x *Index) Check(ctx context.Context, of ledger.Network, full bool) iter.Se
 			if !yield(f, err) {
 				return
 			}
+		}
+		cov, err := x.opts.Store.Coverage(ctx, n.ID)
+		if err != nil {
+			yield(Finding{}, err)
+			return
+		}
+		if missing := cov.Set().Minus(n.current().done()); missing.Len() > 0 {
+			yield(Finding{}, fmt.Errorf("index of %s: %d units of the store are not in it: %w; the next ingest or run, or permanode index rebuild, puts them in",
+				n.Name, missing.Len(), storage.ErrIncomplete))
 		}
 	}
 }

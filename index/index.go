@@ -9,7 +9,9 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 
+	"github.com/blevesearch/bleve/v2/index/scorch"
 	index "github.com/blevesearch/bleve_index_api"
 	segment "github.com/blevesearch/scorch_segment_api/v2"
 
@@ -164,8 +166,8 @@ type network struct {
 
 	mu      sync.Mutex
 	set     *set
-	trouble error // why following does not go on
-	warned  error // what scorch said last
+	trouble error     // why following does not go on
+	warned  time.Time // when an error of scorch's goroutines was logged
 }
 
 func (n *network) current() *set {
@@ -225,12 +227,21 @@ func (x *Index) openNetwork(of ledger.Network) (*network, error) {
 // folder holds the shards of this mapping.
 func (n *network) folder() string { return filepath.Join(n.dir, mappingVersion()) }
 
+// quiet is how long nothing is logged after scorch's goroutines had an error: they try again and again.
+const quiet = time.Minute
+
 // warn returns what hears of shards that are damaged and of errors in scorch's own goroutines.
 func (n *network) warn(log *slog.Logger) func(error) {
 	return func(err error) {
 		n.mu.Lock()
-		n.warned = err
-		n.mu.Unlock()
+		defer n.mu.Unlock()
+		var again *scorch.ScorchError
+		if errors.As(err, &again) {
+			if time.Since(n.warned) < quiet {
+				return
+			}
+			n.warned = time.Now()
+		}
 		log.Warn("index", "net", n.Name, "err", err)
 	}
 }
@@ -266,6 +277,8 @@ func (x *Index) Status(net ledger.NetID) Status {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	switch {
+	case len(faults) > 0 && errors.Is(faults[0].err, errUnwritable):
+		st.Problem = fmt.Sprintf("%v; it goes on by itself when that is mended", faults[0].err)
 	case len(faults) > 0:
 		st.Problem = fmt.Sprintf("shard %s: %v; permanode index rebuild makes it again", faults[0].name, faults[0].err)
 	case n.trouble != nil:
@@ -333,10 +346,16 @@ func (f *follower) writing(ctx context.Context, do func(*writer) error) error {
 	n.write.Lock()
 	defer n.write.Unlock()
 	if n.writer == nil {
+		if err := n.current().revive(); err != nil {
+			return err
+		}
 		if n.writer, err = newWriter(n.current(), n.reading, f.x.merged, f.x.opts.ShardDocs); err != nil {
 			n.writer = nil
 			return err
 		}
 	}
-	return do(n.writer)
+	if err = do(n.writer); err != nil {
+		n.writer = nil // the next one begins with what is durable
+	}
+	return err
 }

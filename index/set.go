@@ -34,7 +34,7 @@ type set struct {
 	identity string // of the network
 	readOnly bool
 	queue    *index.AnalysisQueue
-	report   func(error)
+	report   func(error) // hears of damage, and of errors of scorch's own goroutines
 
 	mu     sync.RWMutex
 	closed []*shard // by their first unit
@@ -97,7 +97,7 @@ func (s *set) openHot(name string, budget *int64) (err error) {
 	defer recovered(&err)
 	dir := filepath.Join(s.dir, name)
 	hot := &shard{name: name, dir: dir}
-	if hot.scorch, err = openScorch(dir, s.readOnly, s.queue, s.report); err != nil {
+	if err := hot.open(s.readOnly, s.queue, s.report); err != nil {
 		return err
 	}
 	v, err := hot.read()
@@ -128,7 +128,7 @@ func (s *set) openClosed(name string, budget *int64) error {
 		return err
 	}
 	c := &shard{name: name, dir: dir, man: man}
-	if c.scorch, err = openScorch(dir, true, s.queue, s.report); err != nil {
+	if err := c.open(true, s.queue, s.report); err != nil {
 		return err
 	}
 	if err := c.fits(budget); err != nil {
@@ -245,6 +245,46 @@ func (s *set) condemn(sh *shard, err error) {
 		sh.fault = err
 		s.report(fmt.Errorf("shard %s: %w", sh.name, err))
 	}
+}
+
+// errUnwritable says that a batch could not be made durable: what scorch has of it in memory does not count.
+var errUnwritable = errors.New("the index cannot be written")
+
+// fail takes the hot shard out of answers and stops it, because what it has in memory is not durable.
+func (s *set) fail(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hot == nil || s.hot.fault != nil {
+		return err
+	}
+	s.hot.fault = fmt.Errorf("%w: %w", errUnwritable, err)
+	return errors.Join(s.hot.fault, s.hot.close())
+}
+
+// revive opens the hot shard again if it failed: there may be room on the disk by now. A damaged one is removed, and
+// its units followed again.
+func (s *set) revive() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.hot
+	if old == nil || old.fault == nil {
+		return nil
+	}
+	if err := old.close(); err != nil {
+		s.report(err)
+	}
+	s.hot = nil
+	budget := int64(verifyBytes)
+	err := s.openHot(hotName, &budget)
+	if errors.Is(err, errDamaged) {
+		s.report(fmt.Errorf("shard %s: %w", hotName, err))
+		err = removeFolder(old.dir)
+	}
+	if err != nil {
+		s.hot = &shard{name: hotName, dir: old.dir, fault: fmt.Errorf("%w: %w", errUnwritable, err)}
+		return s.hot.fault
+	}
+	return nil
 }
 
 func (s *set) close() (err error) {

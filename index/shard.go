@@ -1,6 +1,8 @@
 package index
 
 import (
+	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,11 +13,16 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/RoaringBitmap/roaring/v2"
 	"github.com/blevesearch/bleve/v2/index/scorch"
+	"github.com/blevesearch/bleve/v2/util"
 	index "github.com/blevesearch/bleve_index_api"
 	segment "github.com/blevesearch/scorch_segment_api/v2"
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"permanode/internal/ranges"
 )
@@ -28,6 +35,9 @@ type shard struct {
 	scorch *scorch.Scorch
 	fault  error    // why it cannot be read; then scorch may be nil
 	fixed  *account // of a closed one, once it was read
+
+	stop  chan struct{}                           // closed when it is closed
+	merge atomic.Pointer[context.CancelCauseFunc] // ends the merge that its closing waits for
 }
 
 // accountKey is where a shard keeps its account.
@@ -116,22 +126,98 @@ const (
 	segmentVersion = 17
 )
 
-// openScorch opens the shard in dir. What scorch panics about is an error.
-func openScorch(dir string, readOnly bool, queue *index.AnalysisQueue, report func(error)) (s *scorch.Scorch, err error) {
+// lockWait is how long an opening waits for another process.
+const lockWait = 5 * time.Second
+
+// pause is how long scorch's own goroutines wait after an error: by themselves they try again at once, for ever.
+const pause = 5 * time.Second
+
+// open opens the shard's folder. What scorch panics about is an error.
+func (s *shard) open(readOnly bool, queue *index.AnalysisQueue, report func(error)) (err error) {
 	defer recovered(&err)
-	onAsyncError(dir, report)
+	newest, err := newestAccount(s.dir, readOnly)
+	if err != nil {
+		return err
+	}
+	s.stop = make(chan struct{})
+	onAsyncError(s.dir, func(err error) {
+		report(err)
+		if cancel := s.merge.Load(); cancel != nil {
+			(*cancel)(err)
+		}
+		select {
+		case <-s.stop:
+		case <-time.After(pause):
+		}
+	})
 	idx, err := scorch.NewScorch(scorch.Name, map[string]any{
-		"path": dir, "read_only": readOnly, "numSnapshotsToKeep": 1, "bolt_timeout": "5s",
+		"path": s.dir, "read_only": readOnly, "numSnapshotsToKeep": 1, "bolt_timeout": lockWait.String(),
 		"forceSegmentType": segmentType, "forceSegmentVersion": segmentVersion,
 		"asyncErrorCallbackName": asyncErrorsName,
 	}, queue)
+	if err == nil {
+		if err = idx.Open(); err != nil {
+			err = fmt.Errorf("%w: %w", errDamaged, err)
+		}
+	}
 	if err != nil {
-		return nil, err
+		onAsyncError(s.dir, nil)
+		return err
 	}
-	if err := idx.Open(); err != nil {
-		return nil, fmt.Errorf("%w: %w", errDamaged, err)
+	s.scorch = idx.(*scorch.Scorch)
+	if err := s.isNewest(newest); err != nil {
+		return errors.Join(err, s.close())
 	}
-	return idx.(*scorch.Scorch), nil
+	return nil
+}
+
+// isNewest compares what was loaded with the newest account: where a segment cannot be opened scorch goes back to an
+// older list, or to none, and says nothing.
+func (s *shard) isNewest(account []byte) error {
+	r, err := s.scorch.Reader()
+	if err != nil {
+		return err
+	}
+	loaded, err := r.GetInternal(accountKey)
+	if err = errors.Join(err, r.Close()); err != nil {
+		return err
+	}
+	if !bytes.Equal(loaded, account) {
+		return fmt.Errorf("%w: a segment that it lists cannot be opened", errDamaged)
+	}
+	return nil
+}
+
+// newestAccount returns the account in the newest list of segments that scorch has written in dir, nil if there is
+// none yet.
+func newestAccount(dir string, readOnly bool) (account []byte, err error) {
+	root := filepath.Join(dir, "root.bolt")
+	if info, err := os.Stat(root); err != nil || info.Size() == 0 {
+		segments, err := filepath.Glob(filepath.Join(dir, "*.zap"))
+		if err == nil && len(segments) == 0 && !readOnly {
+			return nil, nil // it was not begun
+		}
+		return nil, fmt.Errorf("%w: the list of its segments, root.bolt, is missing or empty", errDamaged)
+	}
+	db, err := bolt.Open(root, 0o600, &bolt.Options{ReadOnly: true, Timeout: lockWait})
+	if errors.Is(err, berrors.ErrTimeout) {
+		return nil, fmt.Errorf("%s: %w", root, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: root.bolt: %w", errDamaged, err)
+	}
+	err = db.View(func(tx *bolt.Tx) error {
+		lists := tx.Bucket(util.BoltSnapshotsBucket)
+		if lists == nil {
+			return nil
+		}
+		last, _ := lists.Cursor().Last()
+		if list := lists.Bucket(last); list != nil && list.Bucket(util.BoltInternalKey) != nil {
+			account = bytes.Clone(list.Bucket(util.BoltInternalKey).Get(accountKey))
+		}
+		return nil
+	})
+	return account, errors.Join(err, db.Close())
 }
 
 // recovered turns a panic over damaged files into an error.
@@ -145,6 +231,7 @@ func (s *shard) close() error {
 	if s.scorch == nil {
 		return nil
 	}
+	close(s.stop)
 	err := s.scorch.Close()
 	onAsyncError(s.dir, nil)
 	s.scorch = nil

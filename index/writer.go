@@ -113,24 +113,24 @@ func (w *writer) sync(ctx context.Context) error {
 	return w.closeFull(ctx)
 }
 
-// flush writes the batch and the account in one step. After an error nothing of it counts.
-func (w *writer) flush() (err error) {
-	defer recovered(&err)
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, w.reset())
-		}
-	}()
+// flush writes the batch and the account in one step. After an error nothing of it counts, and the writer is of no
+// use any more.
+func (w *writer) flush() error {
 	hot, err := w.open()
 	if err != nil {
 		return err
 	}
 	w.batch.SetInternal(accountKey, w.account.encode())
-	if err := hot.scorch.Batch(w.batch); err != nil {
-		return err
+	if err := write(hot, w.batch); err != nil {
+		return w.set.fail(err)
 	}
 	w.batch, w.docs, w.bytes = index.NewBatch(), 0, 0
 	return nil
+}
+
+func write(hot *shard, b *index.Batch) (err error) {
+	defer recovered(&err)
+	return hot.scorch.Batch(b)
 }
 
 // open returns the hot shard, which it makes if there is none.
@@ -148,8 +148,7 @@ func (w *writer) open() (*shard, error) {
 	if err := makeDirs(hot.dir); err != nil {
 		return nil, err
 	}
-	var err error
-	if hot.scorch, err = openScorch(hot.dir, false, s.queue, s.report); err != nil {
+	if err := hot.open(false, s.queue, s.report); err != nil {
 		return nil, err
 	}
 	s.hot = hot
@@ -198,12 +197,8 @@ func (w *writer) closeFull(ctx context.Context) error {
 // shard.
 func (w *writer) closeHot(ctx context.Context, hot *shard) (err error) {
 	defer recovered(&err)
-	// Never a nil context: the merger would panic, and leave its caller waiting for ever.
-	if err := hot.scorch.ForceMerge(ctx, &mergeplan.SingleSegmentMergePlanOptions); err != nil {
+	if err := mergeAll(ctx, hot); err != nil {
 		return err
-	}
-	if err := ctx.Err(); err != nil {
-		return err // the merge may not be whole
 	}
 	staging := filepath.Join(w.set.dir, "closing"+newEnding)
 	if err := os.RemoveAll(staging); err != nil {
@@ -230,6 +225,19 @@ func (w *writer) closeHot(ctx context.Context, hot *shard) (err error) {
 		return err
 	}
 	return w.swap(name, man, hot)
+}
+
+// mergeAll merges a shard to one segment.
+func mergeAll(ctx context.Context, hot *shard) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	hot.merge.Store(&cancel) // the merger would try again for ever
+	defer hot.merge.Store(nil)
+	// Never a nil context: the merger would panic, and leave its caller waiting for ever.
+	if err := hot.scorch.ForceMerge(ctx, &mergeplan.SingleSegmentMergePlanOptions); err != nil {
+		return err
+	}
+	return context.Cause(ctx) // a merge that was ended is not whole
 }
 
 // copyTo copies the newest snapshot of the hot shard into dir.
@@ -268,8 +276,7 @@ func (w *writer) copyTo(dir string, hot *shard) (*manifest, error) {
 // swap opens the closed shard and takes the hot one out.
 func (w *writer) swap(name string, man *manifest, hot *shard) error {
 	closed := &shard{name: name, dir: filepath.Join(w.set.dir, name), man: man}
-	var err error
-	if closed.scorch, err = openScorch(closed.dir, true, w.set.queue, w.set.report); err != nil {
+	if err := closed.open(true, w.set.queue, w.set.report); err != nil {
 		return err
 	}
 	budget := int64(0) // it was hashed when it was written
@@ -282,7 +289,7 @@ func (w *writer) swap(name string, man *manifest, hot *shard) error {
 	slices.SortFunc(s.closed, func(a, b *shard) int { return strings.Compare(a.name, b.name) })
 	s.hot = nil
 	s.mu.Unlock()
-	err = hot.close()
+	err := hot.close()
 	w.merged(hot, nil)
 	w.account = account{identity: s.identity}
 	return errors.Join(err, removeFolder(hot.dir))
