@@ -44,10 +44,26 @@ func (x *Index) Check(ctx context.Context, of ledger.Network, full bool) iter.Se
 			return
 		}
 		if missing := cov.Set().Minus(n.current().done()); missing.Len() > 0 {
-			yield(Finding{}, fmt.Errorf("index of %s: %d units of the store are not in it: %w; the next ingest or run, or permanode index rebuild, puts them in",
-				n.Name, missing.Len(), storage.ErrIncomplete))
+			yield(Finding{}, &BehindError{Network: n.Name, Units: missing.Len()})
 		}
 	}
+}
+
+// A BehindError says how many units of the store are not in an index.
+type BehindError struct {
+	Network string
+	Units   uint64
+}
+
+func (e *BehindError) Unwrap() error { return storage.ErrIncomplete }
+
+func (e *BehindError) Error() string {
+	return fmt.Sprintf("%d units of %s are not in the index", e.Units, e.Network)
+}
+
+// Hint is the next step.
+func (e *BehindError) Hint() string {
+	return "the next ingest or run puts them in, or permanode index rebuild"
 }
 
 func (x *Index) check(ctx context.Context, n *network, s *set, full bool) iter.Seq2[Finding, error] {

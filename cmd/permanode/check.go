@@ -192,9 +192,14 @@ func (p *program) sayIndex(ctx context.Context, store storage.Reader, dir string
 // checkIndex compares the index with the store.
 func (p *program) checkIndex(ctx context.Context, f *checkFlags) error {
 	faults := 0
+	var behind error
 	err := p.readWithIndex(ctx, &f.dataFlags, func(_ storage.Reader, x *index.Index, networks []query.Network) error {
 		for _, n := range networks {
 			for found, err := range x.Check(ctx, n.Network, f.full) {
+				if errors.Is(err, storage.ErrIncomplete) {
+					behind = errors.Join(behind, err)
+					continue
+				}
 				if err != nil {
 					return fmt.Errorf("check the index of %s: %w", n.Name, err)
 				}
@@ -214,7 +219,7 @@ func (p *program) checkIndex(ctx context.Context, f *checkFlags) error {
 	if err == nil && faults > 0 {
 		err = fmt.Errorf("%d faults in the index, none of which touches what is archived: %w", faults, storage.ErrCorrupt)
 	}
-	return err
+	return errors.Join(err, behind)
 }
 
 func (p *program) printFinding(f check.Finding, asJSON bool) error {
