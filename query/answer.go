@@ -77,11 +77,16 @@ func (a *Archive) answer(ctx context.Context, n *bound, q ask) (answer, error) {
 // byKeys merges postings.
 func (a *Archive) byKeys(ctx context.Context, n *bound, p plan, q ask) (answer, error) {
 	out := answer{searched: n.have}
+	var err error
+	if p.keys, err = a.posted(ctx, n, p.keys, p.units); err != nil {
+		return out, err
+	}
+	more := false
 	for ord, err := range a.union(ctx, n, p.keys, p.units, q) {
 		if err != nil {
 			return out, err
 		}
-		if len(out.ords) == q.limit {
+		if more = len(out.ords) == q.limit; more {
 			break
 		}
 		out.ords = append(out.ords, ord)
@@ -89,23 +94,31 @@ func (a *Archive) byKeys(ctx context.Context, n *bound, p plan, q ask) (answer, 
 	if !q.count {
 		return out, nil
 	}
-	counts, err := a.counts(ctx, n, p.keys, p.units)
-	if err != nil {
-		return out, err
-	}
-	if out.total = counts.sum; counts.several { // a record may stand under more than one key
-		out.total = 0
-		for _, err := range a.union(ctx, n, p.keys, p.units, ask{newest: q.newest}) {
-			if err != nil {
-				return out, err
-			}
-			out.total++
+	postings := uint64(len(out.ords))
+	if out.total = postings; more || q.after != nil { // not all of them are here
+		if out.total, postings, err = a.countOf(ctx, n, p, q); err != nil {
+			return out, err
 		}
 	}
 	if len(q.facets) > 0 {
-		out.facets, err = a.facetsOf(ctx, n, p, counts.sum, q)
+		out.facets, err = a.facetsOf(ctx, n, p, postings, q)
 	}
 	return out, err
+}
+
+// countOf counts the places that are posted under the plan's keys, and the postings.
+func (a *Archive) countOf(ctx context.Context, n *bound, p plan, q ask) (places, postings uint64, err error) {
+	counts, err := a.counts(ctx, n, p.keys, p.units)
+	if err != nil || !counts.several {
+		return counts.sum, counts.sum, err
+	}
+	for _, err := range a.union(ctx, n, p.keys, p.units, ask{newest: q.newest}) { // a record may stand under more than one key
+		if err != nil {
+			return 0, 0, err
+		}
+		places++
+	}
+	return places, counts.sum, nil
 }
 
 // facetsOf counts the facets of what byKeys finds: from the records where they are few, else from the index.

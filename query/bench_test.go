@@ -26,11 +26,17 @@ func BenchmarkSearch(b *testing.B) {
 	tags, addresses := rand.NewZipf(r, 1.2, 1, 499), rand.NewZipf(r, 1.1, 1, 1999)
 	word := func() string { return stardusttest.CorpusWord(int(words.Uint64())) }
 	tag := func() string { return "tag:" + stardusttest.CorpusTag(int(tags.Uint64())) }
+	var ids []string
+	for _, h := range must(a.Search(b.Context(), query.SearchRequest{Networks: networks, Query: "NOT kind:unit", Limit: 1000})).Hits {
+		rec := must(a.Record(b.Context(), h.Network, h.Ord))
+		ids = append(ids, h.Network.Codec.FormatID(rec.ID))
+	}
 	for _, c := range []struct {
 		name string
 		ask  func() string
 	}{
 		{"tag", tag},
+		{"id", func() string { return "id:" + ids[r.IntN(len(ids))] }},
 		{"address", func() string {
 			a := stardusttest.CorpusAddress(int(addresses.Uint64()))
 			return fmt.Sprintf("addr:0x00%x", a[1:])

@@ -69,17 +69,14 @@ func (a *Archive) plan(ctx context.Context, n *bound) (plan, error) {
 		if units != nil {
 			p.units = lang.Intersect(p.units, *units)
 		}
-		if len(keys) == 1 {
+		if len(keys) == 1 || !current || slices.ContainsFunc(keys, func(k ledger.Key) bool { return !indexedKey(k) }) {
 			return p, nil
 		}
 		counts, err := a.counts(ctx, n, keys, p.units)
-		if err != nil {
-			return p, err
-		}
-		if current && counts.several && counts.sum > a.bounds.mostCandidates && !slices.ContainsFunc(keys, func(k ledger.Key) bool { return !indexedKey(k) }) {
+		if counts.several && counts.sum > a.bounds.mostCandidates {
 			p.how = planIndex // to count them without repetition it knows a quicker way
 		}
-		return p, nil
+		return p, err
 	}
 	c, err := a.cover(ctx, n, opened)
 	if err != nil || !c.ok || c.count > candidates {

@@ -43,6 +43,25 @@ func (a *Archive) union(ctx context.Context, n *bound, keys []ledger.Key, units 
 	}
 }
 
+// posted returns those of several keys that have postings in units: of all that an identifier can be, seldom more than
+// one.
+func (a *Archive) posted(ctx context.Context, n *bound, keys []ledger.Key, units ranges.Set) ([]ledger.Key, error) {
+	if len(keys) == 1 {
+		return keys, nil
+	}
+	var out []ledger.Key
+	for _, k := range keys {
+		for _, err := range a.postings(ctx, n, k, units, ask{}) {
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, k)
+			break
+		}
+	}
+	return out, nil
+}
+
 // postings returns the places of one key's postings.
 func (a *Archive) postings(ctx context.Context, n *bound, key ledger.Key, units ranges.Set, q ask) iter.Seq2[ledger.Ord, error] {
 	return func(yield func(ledger.Ord, error) bool) {
