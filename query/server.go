@@ -20,7 +20,7 @@ const (
 	shutdownTime   = 5 * time.Second
 	maxBody        = 1 << 20
 	maxHeader      = 16 << 10
-	maxURL         = 8 << 10
+	maxURL         = 16 << 10 // a query of 4,096 bytes, each escaped, and what belongs to it
 	maxRead        = 96 << 10 // what the server reads of headers, so that maxHeader can be told in our own words
 	maxParallel    = 256      // requests in work
 	maxConnections = 2048

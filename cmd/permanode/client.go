@@ -53,7 +53,7 @@ func (e *remoteError) Unwrap() error {
 	switch {
 	case kind == "corrupt":
 		return storage.ErrCorrupt
-	case e.problem.Status == http.StatusBadRequest:
+	case e.problem.Status == http.StatusBadRequest, e.problem.Status == http.StatusRequestURITooLong:
 		return ErrUsage
 	case e.problem.Status == http.StatusNotFound:
 		return storage.ErrNotFound
