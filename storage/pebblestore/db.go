@@ -275,8 +275,7 @@ func (d *DB) Close() error {
 	}
 	d.mu.Unlock()
 	d.cancel()
-	d.commitMu.Lock() // a commit under way ends first; whoever comes after it starts nothing
-	d.commitMu.Unlock()
+	d.lastCommit()
 	d.background.Wait()
 	d.commitMu.Lock()
 	defer d.commitMu.Unlock()
@@ -288,6 +287,12 @@ func (d *DB) Close() error {
 		return fmt.Errorf("close store %s: %w", d.dir, err)
 	}
 	return nil
+}
+
+// lastCommit waits for a commit under way; whoever comes after it starts nothing.
+func (d *DB) lastCommit() {
+	d.commitMu.Lock()
+	defer d.commitMu.Unlock()
 }
 
 func (d *DB) shutdown() error {
