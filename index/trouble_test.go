@@ -74,6 +74,28 @@ func TestUnwritable(t *testing.T) {
 	}
 }
 
+// TestMergeEnds: a merge that cannot go on closes its shard at once, and the shard is closed later.
+func TestMergeEnds(t *testing.T) {
+	r, s := filled(22, 60)
+	x := opened(t, t.TempDir(), s, 1000)
+	catchUp(t, x, s)
+	n := mustEnter(t, x)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := n.writer.closeHot(ctx, n.current().hot); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	n.writer = nil
+	s.fill(r, 61, 70, 5)
+	s.cover(61, 70)
+	catchUp(t, x, s)
+	n.writer.shardDocs = 1
+	if err := n.writer.closeFull(context.Background()); err != nil || len(n.current().closed) != 1 {
+		t.Errorf("%d closed shards, %v", len(n.current().closed), err)
+	}
+	sound(t, r, x, s)
+}
+
 // TestDamagedWhileRunning: a shard that is written and found damaged by a search is made again without a restart.
 func TestDamagedWhileRunning(t *testing.T) {
 	r, s := filled(20, 60)

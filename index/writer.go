@@ -1,6 +1,7 @@
 package index
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -197,7 +198,7 @@ func (w *writer) closeFull(ctx context.Context) error {
 // shard.
 func (w *writer) closeHot(ctx context.Context, hot *shard) (err error) {
 	defer recovered(&err)
-	if err := mergeAll(ctx, hot); err != nil {
+	if err := w.mergeAll(ctx, hot); err != nil {
 		return err
 	}
 	staging := filepath.Join(w.set.dir, "closing"+newEnding)
@@ -227,17 +228,26 @@ func (w *writer) closeHot(ctx context.Context, hot *shard) (err error) {
 	return w.swap(name, man, hot)
 }
 
-// mergeAll merges a shard to one segment.
-func mergeAll(ctx context.Context, hot *shard) error {
+// mergeAll merges the hot shard to one segment. The merger tries again for ever what fails, so after its first error
+// the shard is closed.
+func (w *writer) mergeAll(ctx context.Context, hot *shard) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	hot.merge.Store(&cancel) // the merger would try again for ever
+	hot.merge.Store(&cancel)
 	defer hot.merge.Store(nil)
-	// Never a nil context: the merger would panic, and leave its caller waiting for ever.
-	if err := hot.scorch.ForceMerge(ctx, &mergeplan.SingleSegmentMergePlanOptions); err != nil {
+	merged, idx := make(chan error, 1), hot.scorch
+	go func() {
+		// Never a nil context: the merger would panic, and leave its caller waiting for ever.
+		merged <- idx.ForceMerge(ctx, &mergeplan.SingleSegmentMergePlanOptions)
+	}()
+	select {
+	case err := <-merged:
+		return cmp.Or(err, context.Cause(ctx)) // a merge that was ended is not whole
+	case <-ctx.Done():
+		err := w.set.fail(context.Cause(ctx))
+		<-merged // its closing ends it
 		return err
 	}
-	return context.Cause(ctx) // a merge that was ended is not whole
 }
 
 // copyTo copies the newest snapshot of the hot shard into dir.
