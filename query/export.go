@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -51,8 +52,8 @@ func (a *Archive) ExportNDJSON(ctx context.Context, networks []Network, w io.Wri
 }
 
 // ExportQuery is ExportNDJSON for the hits of a query, in the reverse of the order of a search: oldest first. If not all
-// of what was asked was searched it finishes and then fails with an error that wraps storage.ErrIncomplete. progress is
-// told rows written of rows in all.
+// of what was asked was searched it fails in the end with an error that wraps storage.ErrIncomplete; without the last
+// line if something that is held was not searched. progress is told rows written of rows in all.
 func (a *Archive) ExportQuery(ctx context.Context, networks []Network, query string, w io.Writer, progress func(rows, total uint64)) error {
 	lines := newLines(w)
 	searched, err := a.each(ctx, SearchRequest{Networks: networks, Query: query, Order: OldestFirst}, func(item Item, total uint64) error {
@@ -64,6 +65,9 @@ func (a *Archive) ExportQuery(ctx context.Context, networks []Network, query str
 	})
 	if err != nil {
 		return err
+	}
+	if searched.Behind {
+		return errors.Join(searched.Missing(), lines.buf.Flush())
 	}
 	if err := lines.end(); err != nil {
 		return err

@@ -99,6 +99,7 @@ type SearchResult struct {
 	Total    Total
 	Searched []Extent // one a network, in the order of the hits
 	Complete bool     // all of what was asked was searched
+	Behind   bool     // units that are held were not searched: the index lacks them
 	Facets   map[string]Facets
 }
 
@@ -253,9 +254,11 @@ func (g *gathering) add(n *bound, got answer) {
 	}
 	g.out.Total.Value += got.total
 	g.facets.add(got.facets)
-	if why := n.finish(got); why != "" {
+	why, behind := n.finish(got)
+	if why != "" {
 		g.why = append(g.why, n.Name+": "+why)
 	}
+	g.out.Behind = g.out.Behind || behind
 	g.out.Searched = append(g.out.Searched, n.extent)
 	g.out.Complete = g.out.Complete && n.extent.Complete
 }
@@ -288,8 +291,9 @@ func (s *search) sort() byte {
 	return sortOldestFirst
 }
 
-// finish sets what the extent of n says of an answer, and returns why its total is no exact number, "" if it is.
-func (n *bound) finish(got answer) (why string) {
+// finish sets what the extent of n says of an answer, and returns why its total is no exact number, "" if it is, and
+// whether units that are held were not searched.
+func (n *bound) finish(got answer) (why string, behind bool) {
 	var reasons []string
 	for _, g := range n.extent.Gaps {
 		if lang.Intersect(n.scope, ranges.Of(ranges.Range{Lo: g.From, Hi: g.To})).Len() > 0 {
@@ -299,8 +303,9 @@ func (n *bound) finish(got answer) (why string) {
 	if len(n.extent.Ranges) == 0 && n.scope.Len() > 0 {
 		reasons = append(reasons, "no unit is held yet")
 	}
-	if behind := lang.Intersect(n.have, n.scope).Minus(got.searched); behind.Len() > 0 {
-		reasons = append(reasons, "units "+setText(behind)+" are not in the index yet")
+	if missing := lang.Intersect(n.have, n.scope).Minus(got.searched); missing.Len() > 0 {
+		behind = true
+		reasons = append(reasons, "units "+setText(missing)+" are not in the index yet")
 	}
 	reasons = append(reasons, got.problems...)
 	if got.indexed {
@@ -310,7 +315,7 @@ func (n *bound) finish(got answer) (why string) {
 	if got.lower {
 		reasons = append(reasons, "there are too many candidates to check each")
 	}
-	return strings.Join(reasons, ", ")
+	return strings.Join(reasons, ", "), behind
 }
 
 // setText writes the ranges of a set, the first of them where there are many.
@@ -353,7 +358,7 @@ func (a *Archive) each(ctx context.Context, req SearchRequest, do func(item Item
 			first = got
 			first.Hits = nil
 		case first.Complete && !got.Complete: // a part of the index was lost on the way
-			first.Complete, first.Searched = false, got.Searched
+			first.Complete, first.Behind, first.Searched = false, got.Behind, got.Searched
 			first.Total.Relation, first.Total.Why = got.Total.Relation, got.Total.Why
 		}
 		for _, item := range items {

@@ -195,7 +195,11 @@ func (s *searched) lines(shown uint64) (out []string) {
 	}
 	out = append(out, total)
 	for _, e := range s.Coverage {
-		out = append(out, fmt.Sprintf("searched %s: %s", e.Network, e.Sentence()))
+		verb := "searched"
+		if !e.Complete {
+			verb = "held of" // what of it was not searched is told with the error
+		}
+		out = append(out, fmt.Sprintf("%s %s: %s", verb, e.Network, e.Sentence()))
 	}
 	return out
 }

@@ -11,9 +11,10 @@ import (
 )
 
 // Version is raised whenever the same text may fall into other words, so that indexes are made again.
-const Version = 1
+const Version = 2
 
-// Words returns the words of text in order, folded: NFKC, then lower case. A word is a longest run of letters,
+// Words returns the words of text in order, folded: NFKC, then lower case, and the Greek sigma
+// at the end of a word like any other. A word is a longest run of letters,
 // marks and digits; a character of a script without spaces is a word of its own. Bytes that are no UTF-8 are no
 // part of any word.
 func Words(text string) []string { return Append(nil, text) }
@@ -53,7 +54,8 @@ func fold(text string) (folded string, ascii bool) {
 		c := text[i]
 		if c >= utf8.RuneSelf {
 			// Lower case may bring forms that NFKC would compose or split again; the rule is one pass of each.
-			return strings.ToLower(norm.NFKC.String(strings.ToValidUTF8(text, "\x00"))), false
+			lower := strings.ToLower(norm.NFKC.String(strings.ToValidUTF8(text, "\x00")))
+			return strings.ReplaceAll(lower, "ς", "σ"), false // in upper case they are one letter
 		}
 		upper = upper || 'A' <= c && c <= 'Z'
 	}

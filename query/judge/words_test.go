@@ -27,6 +27,9 @@ func split(text string) (out []string) {
 	}
 	for _, r := range norm.NFKC.String(text) {
 		c := unicode.ToLower(r)
+		if c == 'ς' { // the end of a word is no other letter
+			c = 'σ'
+		}
 		switch {
 		case !unicode.IsLetter(c) && !unicode.IsMark(c) && !unicode.IsNumber(c):
 			flush()
