@@ -63,7 +63,7 @@ func (e *BehindError) Error() string {
 
 // Hint is the next step.
 func (e *BehindError) Hint() string {
-	return "the next ingest or run puts them in, or permanode index rebuild"
+	return "the next run, or ingest of that network, puts them in; so does permanode index rebuild"
 }
 
 func (x *Index) check(ctx context.Context, n *network, s *set, full bool) iter.Seq2[Finding, error] {

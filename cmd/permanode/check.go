@@ -147,8 +147,8 @@ func (p *program) check(ctx context.Context, f *checkFlags) (err error) {
 		broken = errors.Join(broken, p.printFinding(found, f.json))
 	})
 	m.end()
-	p.say("checked %d units: %d links and ids, %d proven again from %d records (%s): %d faults",
-		report.Units, report.Signed, report.Proven, report.Records, sizeText(report.Bytes), report.Findings)
+	p.say("checked %d units: %d links and ids, %d proven again from %d records (%s): %s",
+		report.Units, report.Signed, report.Proven, report.Records, sizeText(report.Bytes), countText(report.Findings, "fault"))
 	if report.Undecoded > 0 {
 		p.say("%d of these records are stored as received and were not read whole; %d units with such records can be read better by this version: permanode check --repair",
 			report.Undecoded, report.Better)
@@ -215,9 +215,12 @@ func (p *program) checkIndex(ctx context.Context, f *checkFlags) error {
 		}
 		return nil
 	})
-	p.say("%d faults", faults)
-	if err == nil && faults > 0 {
-		err = fmt.Errorf("%d faults in the index, none of which touches what is archived: %w", faults, storage.ErrCorrupt)
+	if err != nil {
+		return errors.Join(err, behind) // not all of it was looked at
+	}
+	p.say("%s", countText(faults, "fault"))
+	if faults > 0 {
+		err = fmt.Errorf("%s in the index, none of which touches what is archived: %w", countText(faults, "fault"), storage.ErrCorrupt)
 	}
 	return errors.Join(err, behind)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -390,6 +391,9 @@ func (c *config) check(file string) error {
 	}
 	if err := checkMetricsListen(c.Metrics.Listen); err != nil {
 		ps.add("metrics.listen", c.Metrics.Listen, err.Error(), "write it like 127.0.0.1:9090, or \"\" for none")
+	}
+	if _, port, err := net.SplitHostPort(c.Metrics.Listen); err == nil && port != "0" && c.Metrics.Listen == c.API.Listen {
+		ps.add("metrics.listen", c.Metrics.Listen, "is the address of the API too", "choose another port, or \"\" for none")
 	}
 	if len(c.Networks) == 0 {
 		ps.add("networks", nil, "is empty: nothing would be collected", "name at least one")

@@ -77,7 +77,7 @@ var hints = []struct {
 	{query.ErrBadCursor, "begin again without --cursor; a cursor belongs to one query, order and network"},
 	{query.ErrNotID, "check its prefix, length and letters; an address must be one of this network"},
 	{ledger.ErrTrust, "permanode trust init --from SOURCE -o FILE writes a good one; docs/trust.md has the format"},
-	{syscall.EADDRINUSE, "another program listens there: choose another --listen address or api.listen, for example 127.0.0.1:0"},
+	{syscall.EADDRINUSE, "another program listens there: choose another address (--listen, api.listen or metrics.listen), for example 127.0.0.1:0"},
 	{syscall.ENOSPC, "make room on the disk, then start again: nothing acknowledged is lost"},
 	{syscall.EPIPE, "the reader of the output ended first: the output is not whole"},
 }

@@ -53,3 +53,11 @@ func sizeText(n uint64) string {
 	}
 	return fmt.Sprintf("%.1f %s", v, units[i])
 }
+
+// countText writes a number of things: "1 fault", "2 faults".
+func countText[N int | uint64](n N, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
