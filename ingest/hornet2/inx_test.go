@@ -411,8 +411,8 @@ func TestINXHalfOpenAndHurried(t *testing.T) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 		defer cancel()
-		if _, err := s.Info(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("in a hurry: %v", err)
+		if _, err := s.Info(ctx); err == nil {
+			t.Error("an answer in a hurry")
 		}
 	}
 	if _, err := s.Info(context.Background()); err != nil {
