@@ -23,8 +23,11 @@ import (
 
 // questions is how many are asked in one state of an archive.
 func questions(short int) int {
-	if torture {
+	switch {
+	case torture:
 		return 10_000
+	case underRace:
+		return short / 20
 	}
 	return short
 }
