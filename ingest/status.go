@@ -190,6 +190,9 @@ func (s *Status) sentence() string {
 		if !s.Any {
 			return fmt.Sprintf("waiting for unit %d, the first one wanted; the newest that a source has is %d", s.First, s.Newest)
 		}
+		if !slices.ContainsFunc(s.Sources, func(src SourceStatus) bool { return src.OK }) {
+			return fmt.Sprintf("up to date at unit %d when a source answered last; none does now", s.Last)
+		}
 		return fmt.Sprintf("up to date at unit %d; %s", s.Last, mode)
 	case Waiting:
 		if s.Gap != nil {
