@@ -22,8 +22,8 @@ check: ## format, vet, staticcheck, modules, shape of the house
 	$(TOOL) staticcheck ./...
 	$(GO) test -count=1 .
 
-race: ## under the race detector, with smaller counts; ledger is pure and starts no goroutine, its users run it here
-	$(GO) test -race $$($(GO) list ./... | grep -v '^permanode/ledger')
+race: ## under the race detector, with smaller counts; ledger is pure and starts no goroutine, its users run it here, and the judge only asks
+	$(GO) test -race $$($(GO) list ./... | grep -v -e '^permanode/ledger' -e '^permanode/query/judge')
 
 fuzz: ## every fuzz target for FUZZTIME
 	FUZZTIME=$(FUZZTIME) GO="$(GO)" sh tools/fuzz.sh

@@ -23,11 +23,8 @@ import (
 
 // questions is how many are asked in one state of an archive.
 func questions(short int) int {
-	switch {
-	case torture:
+	if torture {
 		return 10_000
-	case underRace:
-		return short / 20
 	}
 	return short
 }
