@@ -24,7 +24,7 @@ import (
 	"permanode/storage/storagetest"
 )
 
-// campaign runs one row of the fault table: for ten seconds, or count times where PERMANODE_TORTURE is set.
+// campaign runs one row of the fault table: for five seconds, or count times where PERMANODE_TORTURE is set.
 // It prints its seed; PERMANODE_SEED repeats one.
 func campaign(t *testing.T, count int, one func(t *testing.T, rng *rand.Rand) error) {
 	t.Helper()
@@ -33,7 +33,7 @@ func campaign(t *testing.T, count int, one func(t *testing.T, rng *rand.Rand) er
 		seed = s
 	}
 	torture := os.Getenv("PERMANODE_TORTURE") != ""
-	end := time.Now().Add(10 * time.Second)
+	end := time.Now().Add(5 * time.Second)
 	if testing.Short() || storagetest.BulkCones < 100_000 { // the race detector
 		end = time.Now().Add(time.Second)
 	}
