@@ -87,7 +87,7 @@ func (l *looker) matches(ctx context.Context, n lang.Node, d *document) (bool, e
 	case lang.Kind:
 		return d.rec != nil && slices.Contains(n.Of, d.rec.Kind), nil
 	case lang.OfUnit:
-		return d.rec == nil && !d.idle, nil
+		return d.rec == nil, nil // one that did nothing is looked at only where the query names it
 	case lang.Text, lang.Leaf:
 		return l.reads(ctx, n, d)
 	}

@@ -518,6 +518,7 @@ func TestUnitItself(t *testing.T) {
 	finds(t, a, idle+" OR kind:unit", second, itself)
 	finds(t, a, idle+" OR NOT text:x", second, itself)
 	finds(t, a, idle+" NOT text:x", second)
+	finds(t, a, idle+" kind:unit", second)
 	got := get(t, handler(a), "/v1/search?q=kind:unit")
 	if want := `"pos":null,"id":"0x` + hashID([]byte("u")).String() + `"`; !strings.Contains(string(got.body), want) || !strings.Contains(string(got.body), `"href":"/v1/networks/n/units/1"`) {
 		t.Errorf("%s", got.body)
