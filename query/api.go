@@ -47,21 +47,7 @@ type api struct {
 // /readyz. It answers GET and HEAD only.
 func Handler(c Config) http.Handler {
 	a := &api{Config: c, slots: make(chan struct{}, maxParallel)}
-	a.routes = []route{
-		{"/livez", nil, a.livez},
-		{"/readyz", nil, a.readyz},
-		{"/v1/info", nil, a.info},
-		{"/v1/networks", nil, a.networks},
-		{"/v1/networks/{net}/coverage", nil, a.coverage},
-		{"/v1/networks/{net}/units/{seq}", []string{"format"}, a.unit},
-		{"/v1/networks/{net}/units/{seq}/records", []string{"limit", "cursor"}, a.unitRecords},
-		{"/v1/networks/{net}/records/{id}", []string{"format"}, a.record},
-		{"/v1/records/{id}", []string{"limit", "cursor"}, a.places},
-		{"/v1/search", append([]string{"q", "explain"}, listParams...), a.search},
-		{"/v1/tags/{" + anyBytes + "}", listParams, a.tag},
-		{"/v1/addresses/{addr}", append([]string{"at"}, listParams...), a.address},
-		{"/v1/status", nil, a.status},
-	}
+	a.routes = a.table()
 	return a
 }
 

@@ -1,7 +1,6 @@
 package query
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"net/http"
@@ -11,20 +10,24 @@ import (
 	"strings"
 
 	"permanode/ledger"
+	"permanode/query/access"
 )
-
-// route is one line of the route table. Segments in braces are variables.
-type route struct {
-	pattern string
-	params  []string // query parameters it knows
-	handle  func(context.Context, *request) (writer, error)
-}
 
 // request is what of an HTTP request reaches a handler: variables and parameters, decoded once.
 type request struct {
 	route  *route
 	vars   map[string]string
 	params map[string]string
+	body   []byte // of a POST; whole, at most maxBody
+	header http.Header
+	caller access.Caller
+	noted  noted
+}
+
+// noted is what a handler, or the writer that it returns, tells the access trail.
+type noted struct {
+	query string // canonical
+	rows  uint64 // results given
 }
 
 func requestID() string {
@@ -79,7 +82,7 @@ func (a *api) match(r *http.Request) (*request, *Problem) {
 				return nil, p
 			}
 			params, p := queryParams(r.URL.RawQuery, a.routes[i].params)
-			return &request{&a.routes[i], vars, params}, p
+			return &request{route: &a.routes[i], vars: vars, params: params, header: r.Header}, p
 		}
 	}
 	if p := checkSegments(r.URL, segments, false); p != nil {

@@ -1,0 +1,53 @@
+package query
+
+import (
+	"context"
+	"net/http"
+	"slices"
+
+	"permanode/query/access"
+)
+
+// route is one line of the route table. Segments in braces are variables.
+type route struct {
+	method  string // GET, which answers HEAD too, or POST
+	pattern string
+	params  []string    // query parameters it knows
+	role    access.Role // the least that may call it
+	class   class
+	// handle judges the request and finds the answer. The writer that it returns sends it: it fails before the first
+	// byte or never. Of classExport and classStream the writer does the work, under the same context, for as long as
+	// the client reads.
+	handle func(context.Context, *request) (writer, error)
+}
+
+// class says how a route is limited: its share of requests in work, its rate, its deadline.
+type class uint8
+
+const (
+	classPlain  class = iota // 30 s
+	classSearch              // a query: fewer a second
+	classExport              // no deadline while bytes flow; few at once for a caller
+	classStream              // no deadline at all
+)
+
+// table is the route table: the one place that says what there is, who may ask, and how it is limited.
+func (a *api) table() []route {
+	const get = http.MethodGet
+	list := func(more ...string) []string { return slices.Concat(more, listParams) }
+	return []route{
+		{get, "/livez", nil, access.Anyone, classPlain, a.livez},
+		{get, "/readyz", nil, access.Anyone, classPlain, a.readyz},
+		{get, "/v1/info", nil, access.Reader, classPlain, a.info},
+		{get, "/v1/networks", nil, access.Reader, classPlain, a.networks},
+		{get, "/v1/networks/{net}/coverage", nil, access.Reader, classPlain, a.coverage},
+		{get, "/v1/networks/{net}/units/{seq}", []string{"format"}, access.Reader, classPlain, a.unit},
+		{get, "/v1/networks/{net}/units/{seq}/records", []string{"limit", "cursor"}, access.Reader, classPlain, a.unitRecords},
+		{get, "/v1/networks/{net}/records/{id}", []string{"format"}, access.Reader, classPlain, a.record},
+		{get, "/v1/records/{id}", []string{"limit", "cursor"}, access.Reader, classPlain, a.places},
+		{get, "/v1/search", list("q", "explain"), access.Reader, classSearch, a.search},
+		{get, "/v1/tags/{" + anyBytes + "}", list(), access.Reader, classSearch, a.tag},
+		{get, "/v1/addresses/{addr}", list("at"), access.Reader, classSearch, a.address},
+		{get, "/v1/status", nil, access.Reader, classPlain, a.status},
+	}
+}
