@@ -334,13 +334,13 @@ func checkProblem(t *testing.T, what string, got answer, kind string) {
 
 func TestBadRequests(t *testing.T) {
 	h := api(sample())
-	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "get"} {
+	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT", "get"} {
 		r := httptest.NewRequest("GET", "/v1/info", nil)
 		r.Method = method
 		r.Header.Set("X-HTTP-Method-Override", "GET")
 		got := do(t, h, r)
 		checkProblem(t, method, got, "method-not-allowed")
-		if got.header.Get("Allow") != "GET, HEAD" {
+		if got.header.Get("Allow") != "GET, HEAD, OPTIONS" {
 			t.Errorf("%s: Allow = %q", method, got.header.Get("Allow"))
 		}
 	}
@@ -461,7 +461,8 @@ func TestWire(t *testing.T) {
 		{"chunked without end", "GET /v1/info HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "400", "unexpected-body"},
 		{"length lies", "GET /v1/info HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\nshort", "400", "unexpected-body"},
 		{"expect", "GET /v1/info HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n", "400", "unexpected-body"},
-		{"options star", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", "405", "method-not-allowed"},
+		{"options star", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", "204", ""},
+		{"options", "OPTIONS /v1/info HTTP/1.1\r\nHost: x\r\n\r\n", "204", ""},
 		{"trace", "TRACE /v1/info HTTP/1.1\r\nHost: x\r\n\r\n", "405", "method-not-allowed"},
 		{"connect", "CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n\r\n", "405", "method-not-allowed"},
 		{"long header", "GET /v1/info HTTP/1.1\r\nHost: x\r\nX-A: " + strings.Repeat("a", 64<<10) + "\r\n\r\n", "431", "headers-too-large"},

@@ -3,11 +3,15 @@ package query
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
+	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"permanode/ledger"
 	"permanode/query/access"
@@ -20,6 +24,7 @@ type request struct {
 	params map[string]string
 	body   []byte // of a POST; whole, at most maxBody
 	header http.Header
+	http   *http.Request // as it came, for what takes the connection over
 	caller access.Caller
 	noted  noted
 }
@@ -36,21 +41,8 @@ func requestID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// checkRequest refuses what no route takes. Whoever sends a body gets the connection closed, so that the rest of
-// the body is not read as the next request.
-func checkRequest(w http.ResponseWriter, r *http.Request) *Problem {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		w.Header().Set("Connection", "close")
-		return problem("method-not-allowed", "this API reads only: use GET or HEAD, not %s", quote(r.Method))
-	}
-	if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
-		w.Header().Set("Connection", "close")
-		if r.ContentLength > maxBody {
-			return problem("body-too-large", "the body has %d bytes; no route takes one: leave it out", r.ContentLength)
-		}
-		return problem("unexpected-body", "%s takes no body: leave it out", r.Method)
-	}
+// checkRequest refuses what no route takes.
+func checkRequest(r *http.Request) *Problem {
 	if len(r.RequestURI) > maxURL {
 		return problem("uri-too-long", "the URL has %d bytes, the most is %d", len(r.RequestURI), maxURL)
 	}
@@ -69,26 +61,111 @@ func checkRequest(w http.ResponseWriter, r *http.Request) *Problem {
 	return nil
 }
 
-// match finds the route of r and decodes variables and parameters.
-func (a *api) match(r *http.Request) (*request, *Problem) {
+// match finds the route of r and decodes variables and parameters. The methods that its path knows go into the header
+// Allow where r has another one; OPTIONS has no route and no problem.
+func (a *api) match(h http.Header, r *http.Request) (*request, *Problem) {
+	if r.Method == http.MethodOptions && r.RequestURI == "*" {
+		return nil, notAllowed(h, r, []string{http.MethodGet, http.MethodHead, http.MethodPost})
+	}
 	segments, p := pathSegments(r.URL)
 	if p != nil {
 		return nil, p
 	}
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	var allowed []string
 	for i := range a.routes {
-		if vars, ok := a.routes[i].take(segments); ok {
-			_, free := vars[anyBytes]
-			if p := checkSegments(r.URL, segments, free); p != nil {
-				return nil, p
-			}
-			params, p := queryParams(r.URL.RawQuery, a.routes[i].params)
-			return &request{route: &a.routes[i], vars: vars, params: params, header: r.Header}, p
+		rt := &a.routes[i]
+		vars, ok := rt.take(segments)
+		if !ok {
+			continue
 		}
+		if rt.method != method {
+			allowed = append(allowed, rt.methods()...)
+			continue
+		}
+		_, free := vars[anyBytes]
+		if p := checkSegments(r.URL, segments, free); p != nil {
+			return nil, p
+		}
+		params, p := queryParams(r.URL.RawQuery, rt.params)
+		return &request{route: rt, vars: vars, params: params, header: r.Header, http: r}, p
+	}
+	if len(allowed) > 0 {
+		return nil, notAllowed(h, r, allowed)
 	}
 	if p := checkSegments(r.URL, segments, false); p != nil {
 		return nil, p
 	}
 	return nil, problem("no-such-route", "%s is no route; there are %s", quote(r.URL.EscapedPath()), a.patterns())
+}
+
+// methods are those that the route answers.
+func (rt *route) methods() []string {
+	if rt.method == http.MethodGet {
+		return []string{http.MethodGet, http.MethodHead}
+	}
+	return []string{rt.method}
+}
+
+// notAllowed names the methods that there are. It is nil for OPTIONS, which asks for just that.
+func notAllowed(h http.Header, r *http.Request, methods []string) *Problem {
+	allow := strings.Join(append(methods, http.MethodOptions), ", ")
+	h.Set("Allow", allow)
+	if r.Method == http.MethodOptions {
+		return nil
+	}
+	return problem("method-not-allowed", "%s is not answered here: use %s", quote(r.Method), allow)
+}
+
+// known are the methods that any route answers. What has another one is refused whatever its path: CONNECT has none.
+func (a *api) known(h http.Header, r *http.Request) *Problem {
+	methods := []string{http.MethodGet, http.MethodHead, http.MethodPost}
+	if slices.Contains(methods, r.Method) || r.Method == http.MethodOptions {
+		return nil
+	}
+	if q, p := a.match(h, r); q == nil && p.is("method-not-allowed") {
+		return p
+	}
+	return notAllowed(h, r, methods)
+}
+
+// readBody reads the body of a POST, and refuses that of everything else.
+func (q *request) readBody(w *response, r *http.Request) *Problem {
+	if q == nil || q.route.method != http.MethodPost {
+		return refuseBody(r)
+	}
+	if r.ContentLength > maxBody {
+		return problem("body-too-large", "the body has %d bytes, the most is %d", r.ContentLength, maxBody)
+	}
+	if coding := r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
+		return problem("unsupported-media-type", "the body is encoded as %s: send it as it is", quote(coding))
+	}
+	_ = w.ctl.SetReadDeadline(time.Now().Add(bodyTime))
+	var err error
+	q.body, err = io.ReadAll(http.MaxBytesReader(w.ResponseWriter, r.Body, maxBody))
+	var long *http.MaxBytesError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &long):
+		return problem("body-too-large", "the body has more than %d bytes: send less", maxBody)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return problem("body-timeout", "the body was not here within %s: send it at once, and as much as Content-Length says", bodyTime)
+	}
+	return problem("bad-body", "the body cannot be read: send as much as Content-Length says, or well-formed chunks")
+}
+
+func refuseBody(r *http.Request) *Problem {
+	switch {
+	case r.ContentLength == 0 && len(r.TransferEncoding) == 0:
+		return nil
+	case r.ContentLength > maxBody:
+		return problem("body-too-large", "the body has %d bytes; this route takes none: leave it out", r.ContentLength)
+	}
+	return problem("unexpected-body", "%s takes no body here: leave it out", quote(r.Method))
 }
 
 func (a *api) patterns() string {

@@ -25,33 +25,39 @@ type Problem struct {
 
 func (p *Problem) Error() string { return p.Detail }
 
+// is says whether p is of a type of the table; nil is of none.
+func (p *Problem) is(kind string) bool { return p != nil && p.Type == typePrefix+kind }
+
 // problemTypes is the table of stable types: the word behind typePrefix, its title and its HTTP status.
 var problemTypes = map[string]struct {
 	title  string
 	status int
 }{
-	"bad-id":             {"Not an identifier", http.StatusBadRequest},
-	"bad-number":         {"Not a unit number", http.StatusBadRequest},
-	"bad-query":          {"Not a query", http.StatusBadRequest},
-	"too-broad":          {"Too many candidates", http.StatusBadRequest},
-	"no-index":           {"No search index", http.StatusServiceUnavailable},
-	"bad-parameter":      {"Unusable parameter", http.StatusBadRequest},
-	"bad-cursor":         {"Unusable cursor", http.StatusBadRequest},
-	"bad-path":           {"Malformed path", http.StatusBadRequest},
-	"bad-request":        {"Not an HTTP/1.1 request", http.StatusBadRequest},
-	"bad-header":         {"Malformed header", http.StatusBadRequest},
-	"unexpected-body":    {"No body expected", http.StatusBadRequest},
-	"no-such-route":      {"No such route", http.StatusNotFound},
-	"unknown-network":    {"Unknown network", http.StatusNotFound},
-	"not-found":          {"Not in the archive", http.StatusNotFound},
-	"method-not-allowed": {"Method not allowed", http.StatusMethodNotAllowed},
-	"body-too-large":     {"Body too large", http.StatusRequestEntityTooLarge},
-	"uri-too-long":       {"URL too long", http.StatusRequestURITooLong},
-	"headers-too-large":  {"Headers too large", http.StatusRequestHeaderFieldsTooLarge},
-	"corrupt":            {"Stored bytes are damaged", http.StatusInternalServerError},
-	"internal":           {"Internal error", http.StatusInternalServerError},
-	"overloaded":         {"Too many requests at once", http.StatusServiceUnavailable},
-	"timeout":            {"Took too long", http.StatusServiceUnavailable},
+	"bad-id":                 {"Not an identifier", http.StatusBadRequest},
+	"bad-number":             {"Not a unit number", http.StatusBadRequest},
+	"bad-query":              {"Not a query", http.StatusBadRequest},
+	"too-broad":              {"Too many candidates", http.StatusBadRequest},
+	"no-index":               {"No search index", http.StatusServiceUnavailable},
+	"bad-parameter":          {"Unusable parameter", http.StatusBadRequest},
+	"bad-cursor":             {"Unusable cursor", http.StatusBadRequest},
+	"bad-path":               {"Malformed path", http.StatusBadRequest},
+	"bad-request":            {"Not an HTTP/1.1 request", http.StatusBadRequest},
+	"bad-header":             {"Malformed header", http.StatusBadRequest},
+	"bad-body":               {"Unreadable body", http.StatusBadRequest},
+	"unexpected-body":        {"No body expected", http.StatusBadRequest},
+	"no-such-route":          {"No such route", http.StatusNotFound},
+	"unknown-network":        {"Unknown network", http.StatusNotFound},
+	"not-found":              {"Not in the archive", http.StatusNotFound},
+	"method-not-allowed":     {"Method not allowed", http.StatusMethodNotAllowed},
+	"body-timeout":           {"Body too slow", http.StatusRequestTimeout},
+	"body-too-large":         {"Body too large", http.StatusRequestEntityTooLarge},
+	"uri-too-long":           {"URL too long", http.StatusRequestURITooLong},
+	"unsupported-media-type": {"Unusable media type", http.StatusUnsupportedMediaType},
+	"headers-too-large":      {"Headers too large", http.StatusRequestHeaderFieldsTooLarge},
+	"corrupt":                {"Stored bytes are damaged", http.StatusInternalServerError},
+	"internal":               {"Internal error", http.StatusInternalServerError},
+	"overloaded":             {"Too many requests at once", http.StatusServiceUnavailable},
+	"timeout":                {"Took too long", http.StatusServiceUnavailable},
 }
 
 // typePrefix makes a problem type a URI. It names no host, because an archive has none of its own.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 )
 
@@ -34,9 +35,11 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, c)
 }
 
-// handled marks the answers of h, whose bytes nobody may take for a refusal.
-func handled(h http.Handler) http.Handler {
+// handled marks the answers of h, whose bytes nobody may take for a refusal, and counts those that are in work.
+func handled(h http.Handler, running *sync.WaitGroup) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		running.Add(1)
+		defer running.Done()
 		if c, ok := r.Context().Value(connKey{}).(*refusingConn); ok {
 			c.handled.Store(true)
 		}

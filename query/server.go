@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -18,13 +19,35 @@ const (
 	idleTime       = 60 * time.Second
 	handlerTime    = 30 * time.Second
 	shutdownTime   = 5 * time.Second
+	exportIdle     = 10 * time.Minute // an export ends when nothing was taken of it for so long
+	streamWrite    = 30 * time.Second // a message that a client does not take for so long ends its stream
 	maxBody        = 1 << 20
 	maxHeader      = 16 << 10
 	maxURL         = 16 << 10 // a query of 4,096 bytes, each escaped, and what belongs to it
 	maxRead        = 96 << 10 // what the server reads of headers, so that maxHeader can be told in our own words
-	maxParallel    = 256      // requests in work
-	maxConnections = 2048
+	maxConnections = 4096
 )
+
+// parallel is how many requests of a class may be in work at once. Each class has a pool of its own, so that exports
+// and streams never starve the others.
+var parallel = [...]int{classPlain: 256, classSearch: 64, classExport: 16, classStream: 2048}
+
+var (
+	// errClosing is the cause of the end of the context of exports and streams when the service stops.
+	errClosing = errors.New("the service is stopping")
+	// errNoProgress is the cause of the end of an export whose client takes nothing.
+	errNoProgress = fmt.Errorf("the client took nothing for %s", exportIdle)
+)
+
+type closingKey struct{}
+
+// closing returns the context that ends when the service begins to stop.
+func closing(ctx context.Context) context.Context {
+	if c, ok := ctx.Value(closingKey{}).(context.Context); ok {
+		return c
+	}
+	return context.Background()
+}
 
 // CheckListen refuses an address that others could reach. Keys and roles do not exist yet, so the API must stay on
 // this machine: a loopback address, with a port.
@@ -42,12 +65,16 @@ func CheckListen(addr string) error {
 	return fmt.Errorf("listen address %s can be reached from other machines, and the API has no access keys yet: use 127.0.0.1, ::1 or localhost, and a proxy that authenticates in front", quote(addr))
 }
 
-// Serve answers on ln until ctx ends, then lets running requests finish for at most five seconds. It closes ln and
-// returns nil after a stop that ctx asked for.
+// Serve answers on ln until ctx ends, then ends streams and exports and lets other requests finish for at most five
+// seconds. It closes ln and returns nil after a stop that ctx asked for. No handler runs any more when it returns.
 func Serve(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logger) error {
 	limit := limitConnections(maxConnections)
+	base, end := context.WithCancel(context.WithValue(context.WithoutCancel(ctx), closingKey{}, ctx))
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer end()
 	srv := &http.Server{
-		Handler: handled(h), ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, IdleTimeout: idleTime,
+		Handler: handled(h, &running), BaseContext: func(net.Listener) context.Context { return base }, ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, IdleTimeout: idleTime,
 		WriteTimeout: handlerTime + bodyTime, MaxHeaderBytes: maxRead, DisableGeneralOptionsHandler: true,
 		ConnContext: withConn,
 		ConnState: func(c net.Conn, state http.ConnState) {
