@@ -49,6 +49,9 @@ func closing(ctx context.Context) context.Context {
 	return context.Background()
 }
 
+// MaxURL is the length of the longest path and query, as they are sent, that the API takes.
+const MaxURL = maxURL
+
 // CheckListen refuses an address that others could reach. Keys and roles do not exist yet, so the API must stay on
 // this machine: a loopback address, with a port.
 func CheckListen(addr string) error {
