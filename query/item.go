@@ -57,32 +57,37 @@ func (a *Archive) Items(ctx context.Context, hits []Hit) ([]Item, error) {
 	return items, nil
 }
 
-// item describes one hit.
+// item reads and describes one hit.
 func (l *looker) item(ctx context.Context, hit Hit) (Item, error) {
 	d, err := l.at(ctx, hit.Ord)
 	if err != nil {
 		return Item{}, err
 	}
-	unit, err := l.unitOf(ctx, hit.Ord.Seq)
+	return l.describe(ctx, d, hit.named)
+}
+
+// describe describes a document, and how it stands to what a query names.
+func (l *looker) describe(ctx context.Context, d *document, named []lang.Keys) (Item, error) {
+	unit, err := l.unitOf(ctx, d.ord.Seq)
 	if err != nil {
 		return Item{}, err
 	}
-	if err := l.rulesAt(ctx, hit.Ord.Seq); err != nil {
+	if err := l.rulesAt(ctx, d.ord.Seq); err != nil {
 		return Item{}, err
 	}
 	var item Item
 	if d.rec == nil {
 		item.Row = unitRow(l.rules, unit, d.posts)
-		item.Href = fmt.Sprintf("/v1/networks/%s/units/%d", l.n.Name, hit.Ord.Seq)
+		item.Href = fmt.Sprintf("/v1/networks/%s/units/%d", l.n.Name, d.ord.Seq)
 	} else {
-		f, err := facts(l.rules, d.rec)
+		f, err := l.factsOf(ctx, d)
 		if err != nil {
 			return Item{}, err
 		}
 		item.Row = row(l.rules, unit, d.rec, f)
 		item.Href = fmt.Sprintf("/v1/networks/%s/records/%s", l.n.Name, item.ID)
 	}
-	item.As, item.Roles = standing(d.posts, hit.named)
+	item.As, item.Roles = standing(d.posts, named)
 	return item, nil
 }
 

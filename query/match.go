@@ -106,19 +106,13 @@ func (l *looker) reads(ctx context.Context, n lang.Node, d *document) (bool, err
 	if d.rec == nil {
 		return false, nil
 	}
-	if d.facts == nil {
-		if err := l.rulesAt(ctx, d.ord.Seq); err != nil {
-			return false, err
-		}
-		f, err := facts(l.rules, d.rec)
-		if err != nil {
-			return false, err
-		}
-		d.facts = f
+	f, err := l.factsOf(ctx, d)
+	if err != nil {
+		return false, err
 	}
 	if leaf, ok := n.(lang.Leaf); ok {
-		return slices.ContainsFunc(d.facts.Leaves, func(f ledger.Leaf) bool {
-			return f.Path == leaf.Path && (f.Value == leaf.Value || leaf.Prefix && strings.HasPrefix(f.Value, leaf.Value))
+		return slices.ContainsFunc(f.Leaves, func(v ledger.Leaf) bool {
+			return v.Path == leaf.Path && (v.Value == leaf.Value || leaf.Prefix && strings.HasPrefix(v.Value, leaf.Value))
 		}), nil
 	}
 	ask := n.(lang.Text)
@@ -127,7 +121,22 @@ func (l *looker) reads(ctx context.Context, n lang.Node, d *document) (bool, err
 		phrase = text.Words(ask.Text)
 		l.asked[ask] = phrase
 	}
-	return slices.ContainsFunc(d.facts.Texts, func(t string) bool { return text.Has(text.Words(t), phrase, ask.Prefix) }), nil
+	return slices.ContainsFunc(f.Texts, func(t string) bool { return text.Has(text.Words(t), phrase, ask.Prefix) }), nil
+}
+
+// factsOf reads the facts of a record, once.
+func (l *looker) factsOf(ctx context.Context, d *document) (*ledger.Facts, error) {
+	if d.facts == nil {
+		if err := l.rulesAt(ctx, d.ord.Seq); err != nil {
+			return nil, err
+		}
+		f, err := facts(l.rules, d.rec)
+		if err != nil {
+			return nil, err
+		}
+		d.facts = f
+	}
+	return d.facts, nil
 }
 
 // rulesAt reads the rules in force at a unit.
