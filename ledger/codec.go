@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"io"
+	"iter"
 )
 
 // Trust is what an operator trusts of a network: a parsed trust file.
@@ -121,6 +122,11 @@ type Codec interface {
 	// ErrNoLedger where the archive cannot know.
 	Beside(ctx context.Context, t Trust, owner string, seq uint64, timeMs int64, expiring []Key,
 		state func(context.Context, [][]byte) ([][]byte, error)) ([]Holding, error)
+	// Expiries yields what time alone moves to owner or from it: of the outputs of the opening and of those that expiring
+	// names, the distinct KeyExpiry keys of owner with a posting; each output once, by id, whether it was spent before
+	// its time or not. seq is a committed unit. It fails with ErrNoLedger where the archive cannot know.
+	Expiries(ctx context.Context, t Trust, owner string, seq uint64, expiring []Key,
+		state func(context.Context, [][]byte) ([][]byte, error)) iter.Seq2[Expiry, error]
 	// Links returns the keys under which what k names stands in a network of a later era, and of an earlier one,
 	// that has the same ledger. None for most keys. in is a record that k was found with, or nil: what a key alone
 	// does not tell is read from it.
@@ -134,6 +140,9 @@ type Codec interface {
 	FormatOwner(owner string, t Trust) string
 	// FormatAsset writes an asset of a [Move] as the era writes token ids; "" is the base coin and stays.
 	FormatAsset(asset string) string
+	// ParseAsset is the inverse of FormatAsset for every spelling of a token id or type; that of the base coin's own
+	// type gives "". false: text is none.
+	ParseAsset(text string) (asset string, ok bool)
 	// KindName returns the word for a record's kind.
 	KindName(kind uint8) string
 }

@@ -170,6 +170,19 @@ type Holding struct {
 	Amount Amount
 }
 
+// Expiry is what time alone did to an output, or will: it takes what the output holds from one owner and gives it to
+// another one.
+type Expiry struct {
+	Output   string // Val of its KeyOutput
+	From, To string // owners: Vals of KeyAddress
+	TimeMs   int64  // from when on it is To's; not before it was made
+	Made     Ord    // where; UnitPos of what a unit itself or the opening made
+	AtOnce   bool   // it was To's as soon as it was made: its time had passed by then
+	Spent    Ord    // where it was consumed
+	IsSpent  bool
+	Holds    []Holding // by asset; none is 0
+}
+
 // Unit is what confirms: a milestone, or a checkpoint.
 type Unit struct {
 	Seq    uint64

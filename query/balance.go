@@ -92,6 +92,9 @@ func (a *Archive) Balance(ctx context.Context, n Network, owner string, at Momen
 			in = s
 		}
 	}
+	if !in.Held {
+		return Balance{}, noLedger(n, in)
+	}
 	here, err := a.at(ctx, n, seq)
 	if err != nil {
 		return Balance{}, err
@@ -114,6 +117,12 @@ func (a *Archive) Balance(ctx context.Context, n Network, owner string, at Momen
 	}
 	slices.SortFunc(out.Tokens, func(a, b Token) int { return strings.Compare(a.ID, b.ID) })
 	return out, nil
+}
+
+// noLedger says that the units of a span came without the ledger before them.
+func noLedger(n Network, in storage.Span) error {
+	err := fmt.Errorf("%w: the units from %d on were collected without the ledger before them", ledger.ErrNoLedger, in.Lo)
+	return &NoBalanceError{n.Name, err.Error(), err}
 }
 
 // moment returns the unit and the time of a moment.

@@ -55,6 +55,13 @@ func (toy) Beside(context.Context, ledger.Trust, string, uint64, int64, []ledger
 	return nil, ledger.ErrNoLedger
 }
 
+// Expiries says the same.
+func (toy) Expiries(context.Context, ledger.Trust, string, uint64, []ledger.Key, func(context.Context, [][]byte) ([][]byte, error)) iter.Seq2[ledger.Expiry, error] {
+	return func(yield func(ledger.Expiry, error) bool) { yield(ledger.Expiry{}, ledger.ErrNoLedger) }
+}
+
+func (toy) ParseAsset(text string) (string, bool) { return text, strings.HasPrefix(text, "0x") }
+
 func (toy) ParseTrust(raw []byte) (ledger.Trust, error) {
 	if string(raw) == "damaged" {
 		return ledger.Trust{}, ledger.ErrTrust

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"iter"
 
 	"permanode/ledger"
 )
@@ -23,6 +24,11 @@ func (c Codec) Beside(ctx context.Context, t ledger.Trust, owner string, seq uin
 	return nil, nil
 }
 
+// Expiries yields nothing: no coin's owner changes by time alone.
+func (Codec) Expiries(context.Context, ledger.Trust, string, uint64, []ledger.Key, func(context.Context, [][]byte) ([][]byte, error)) iter.Seq2[ledger.Expiry, error] {
+	return func(func(ledger.Expiry, error) bool) {}
+}
+
 // FormatOwner writes an address in full.
 func (Codec) FormatOwner(owner string, _ ledger.Trust) string {
 	return "0x" + hex.EncodeToString([]byte(owner))
@@ -30,3 +36,12 @@ func (Codec) FormatOwner(owner string, _ ledger.Trust) string {
 
 // FormatAsset returns the type T of Coin<T>, which is the asset.
 func (Codec) FormatAsset(asset string) string { return asset }
+
+// ParseAsset reads the type T of Coin<T> in any spelling.
+func (Codec) ParseAsset(text string) (string, bool) {
+	t, err := ParseType(text)
+	if err != nil || t.Type != TypeStruct {
+		return "", false
+	}
+	return assetOf(&t), true
+}

@@ -3,7 +3,10 @@ package stardust
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
+	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -30,14 +33,41 @@ func (Codec) Beside(ctx context.Context, t ledger.Trust, owner string, seq uint6
 		return nil, err
 	}
 	sum := h.sums()
-	for len(ids) > 0 {
-		n := min(len(ids), besideBatch)
-		if err := sum.expired(ctx, Address([]byte(owner)), ids[:n], seq, timeMs, state); err != nil {
+	for e, err := range expiringOutputs(ctx, ids, state) {
+		if err != nil {
 			return nil, fmt.Errorf("balance of %s at unit %d: %w", Codec{}.FormatOwner(owner, t), seq, err)
 		}
-		ids = ids[n:]
+		if row, there := e.asOf(seq + 1); there && row.spent == unspent {
+			sum.expired(Address([]byte(owner)), e.out, timeMs)
+		}
 	}
 	return sum.list(), nil
+}
+
+// Expiries yields the outputs of owner, or that return to it, whose owner time changes.
+func (Codec) Expiries(ctx context.Context, t ledger.Trust, owner string, seq uint64, expiring []ledger.Key,
+	state func(context.Context, [][]byte) ([][]byte, error),
+) iter.Seq2[ledger.Expiry, error] {
+	return func(yield func(ledger.Expiry, error) bool) {
+		h, err := openingOf(ctx, owner, seq, state)
+		var ids []OutputID
+		if err == nil {
+			ids, err = expiringIDs(owner, h.expiring, expiring)
+		}
+		if err != nil {
+			yield(ledger.Expiry{}, fmt.Errorf("what expires of %s at unit %d: %w", Codec{}.FormatOwner(owner, t), seq, err))
+			return
+		}
+		for e, err := range expiringOutputs(ctx, ids, state) {
+			if err != nil {
+				yield(ledger.Expiry{}, fmt.Errorf("what expires of %s at unit %d: %w", Codec{}.FormatOwner(owner, t), seq, err))
+				return
+			}
+			if !yield(e.expiry(), nil) {
+				return
+			}
+		}
+	}
 }
 
 // openingOf reads what owner had when the span was opened, once it is certain that a ledger is held at unit seq.
@@ -99,46 +129,83 @@ func (s sums) output(o *Output, sign int) {
 	}
 }
 
-// expired moves those of the outputs ids whose owner is another one by then than their postings say.
-func (s sums) expired(ctx context.Context, a Address, ids []OutputID, seq uint64, timeMs int64,
-	state func(context.Context, [][]byte) ([][]byte, error),
-) error {
-	keys := make([][]byte, len(ids))
-	for i := range ids {
-		keys[i] = outputKey(ids[i])
+// expired moves what an output holds if its owner is another one by then than its postings say.
+func (s sums) expired(a Address, o *Output, timeMs int64) {
+	first, last := o.owner(), o.ownerAt(timeMs/1000)
+	if first == last {
+		return
 	}
-	rows, err := state(ctx, keys)
+	if first == a {
+		s.output(o, -1)
+	}
+	if last == a {
+		s.output(o, 1)
+	}
+}
+
+// expiringOutput is an output that can expire, as the newest state has it.
+type expiringOutput struct {
+	id OutputID
+	outputRow
+	out *Output
+}
+
+// expiringOutputs reads outputs that can expire, in the order of ids.
+func expiringOutputs(ctx context.Context, ids []OutputID, state func(context.Context, [][]byte) ([][]byte, error)) iter.Seq2[*expiringOutput, error] {
+	return func(yield func(*expiringOutput, error) bool) {
+		for len(ids) > 0 {
+			batch := ids[:min(len(ids), besideBatch)]
+			ids = ids[len(batch):]
+			keys := make([][]byte, len(batch))
+			for i := range batch {
+				keys[i] = outputKey(batch[i])
+			}
+			rows, err := state(ctx, keys)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for i, raw := range rows {
+				e, err := newExpiringOutput(batch[i], raw)
+				if !yield(e, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+func newExpiringOutput(id OutputID, raw []byte) (*expiringOutput, error) {
+	if raw == nil {
+		return nil, fmt.Errorf("%w: output %x, which can expire, is missing", errState, id)
+	}
+	row, err := decodeOutputRow(raw)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("output %x: %w", id, err)
 	}
-	for i, raw := range rows {
-		if raw == nil {
-			return fmt.Errorf("%w: output %x, which can expire, is missing", errState, ids[i])
-		}
-		row, err := decodeOutputRow(raw)
-		if err != nil {
-			return fmt.Errorf("output %x: %w", ids[i], err)
-		}
-		row, there := row.asOf(seq + 1)
-		if !there || row.spent != unspent {
-			continue
-		}
-		o, err := ParseOutput(row.raw)
-		if err != nil {
-			return fmt.Errorf("%w: output %x: %w", errState, ids[i], err)
-		}
-		first, last := o.owner(), o.ownerAt(timeMs/1000)
-		if first == last {
-			continue
-		}
-		if first == a {
-			s.output(o, -1)
-		}
-		if last == a {
-			s.output(o, 1)
-		}
+	o, err := ParseOutput(row.raw)
+	if err == nil && o.expiresBetween() == nil {
+		err = errors.New("it cannot expire")
 	}
-	return nil
+	if err != nil {
+		return nil, fmt.Errorf("%w: output %x: %w", errState, id, err)
+	}
+	return &expiringOutput{id, row, o}, nil
+}
+
+func (e *expiringOutput) expiry() ledger.Expiry {
+	between := e.out.expiresBetween()
+	at, made := int64(e.out.condition(ConditionExpiration).Time), int64(e.booked)
+	holds := sums{}
+	holds.output(e.out, 1)
+	x := ledger.Expiry{
+		Output: string(e.id[:]), From: string(between[0][:]), To: string(between[1][:]),
+		TimeMs: max(at, made) * 1000, Made: e.created, AtOnce: at <= made, Holds: holds.list(),
+	}
+	if e.spent != unspent {
+		x.Spent, x.IsSpent = e.spent, true
+	}
+	return x
 }
 
 // FormatOwner writes an address in bech32 with the network's prefix, as hex where t is of another era.
@@ -156,4 +223,10 @@ func (Codec) FormatAsset(asset string) string {
 		return ""
 	}
 	return hexText([]byte(asset))
+}
+
+// ParseAsset reads a native token's id as hex of either case, with 0x or without.
+func (Codec) ParseAsset(text string) (string, bool) {
+	raw, err := hex.DecodeString(strings.TrimPrefix(strings.ToLower(text), "0x"))
+	return string(raw), err == nil && len(raw) == len(FoundryID{})
 }

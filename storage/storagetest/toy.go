@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -234,6 +235,11 @@ func (Toy) Beside(ctx context.Context, _ ledger.Trust, owner string, seq uint64,
 	return []ledger.Holding{{Amount: ledger.Coins(binary.BigEndian.Uint64(rows[1]))}}, nil
 }
 
+// Expiries yields nothing.
+func (Toy) Expiries(context.Context, ledger.Trust, string, uint64, []ledger.Key, func(context.Context, [][]byte) ([][]byte, error)) iter.Seq2[ledger.Expiry, error] {
+	return func(func(ledger.Expiry, error) bool) {}
+}
+
 // withHoldings adds to the outputs of an opening what each owner has of them, and a mark that it was done.
 func withHoldings(outputs []ledger.Change) []ledger.Change {
 	sums := map[string]uint64{}
@@ -252,6 +258,12 @@ func (Toy) FormatOwner(owner string, _ ledger.Trust) string { return hex.EncodeT
 
 // FormatAsset writes hex; a toy has the base coin only.
 func (Toy) FormatAsset(asset string) string { return hex.EncodeToString([]byte(asset)) }
+
+// ParseAsset reads hex.
+func (Toy) ParseAsset(text string) (string, bool) {
+	b, err := hex.DecodeString(text)
+	return string(b), err == nil
+}
 
 // FormatKey writes hex.
 func (Toy) FormatKey(k ledger.Key, _ *ledger.Record) string { return hex.EncodeToString([]byte(k.Val)) }
