@@ -313,8 +313,10 @@ func (a *api) unit(ctx context.Context, q *request) (writer, error) {
 	case "json":
 		body, err := n.Codec.UnitJSON(unit)
 		return send(http.StatusOK, "application/json", body), err
+	case "raw":
+		return send(http.StatusOK, "application/octet-stream", n.Codec.Head(unit)), nil
 	}
-	return nil, problem("bad-parameter", "format=%s is unknown for a unit: use format=json, the node's own form, or leave it out", quote(q.params["format"]))
+	return nil, problem("bad-parameter", "format=%s is unknown for a unit: use format=raw for the signed bytes, format=json for the node's own form, or leave it out", quote(q.params["format"]))
 }
 
 func (a *api) networkUnit(ctx context.Context, q *request) (Network, uint64, error) {
@@ -432,11 +434,11 @@ func (a *api) places(ctx context.Context, q *request) (writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := a.Archive.Networks(ctx)
+	searched, err := a.Archive.Select(ctx, q.params["network"])
 	if err != nil {
 		return nil, err
 	}
-	found, err := a.Archive.Find(ctx, all, q.vars["id"], q.params["cursor"], limit)
+	found, err := a.Archive.Find(ctx, searched, q.vars["id"], q.params["cursor"], limit)
 	if err != nil {
 		return nil, err
 	}

@@ -174,6 +174,9 @@ func TestUnit(t *testing.T) {
 	if v["seq"] != 4.0 || v["records"] != 5.0 || v["ledger_held"] != true || v["previous_id"] != nil || v["id"] != "0x"+toyCone(1, 4).Unit.ID.String() {
 		t.Errorf("unit = %v", v)
 	}
+	if got := get(t, h, "/v1/networks/b/units/4?format=raw"); string(got.body) != string(toyCone(2, 4).Unit.Header) || got.header.Get("Content-Type") != "application/octet-stream" {
+		t.Errorf("raw = %q (%s)", got.body, got.header)
+	}
 	if got := get(t, h, "/v1/networks/b/units/4?format=json"); string(got.body) != `{"index":4}` {
 		t.Errorf("node's form = %s", got.body)
 	}
@@ -234,6 +237,20 @@ func TestPlacesOverNetworks(t *testing.T) {
 	unit := pages(t, api(sample()), "/v1/records/0x"+toyCone(1, 4).Unit.ID.String()+"?limit=10")
 	if v := unit[0].(map[string]any); len(unit) != 2 || v["as"] != "unit" || v["pos"] != nil || v["href"] != "/v1/networks/a/units/4" {
 		t.Errorf("unit = %v", unit)
+	}
+}
+
+func TestPlacesInOneNetwork(t *testing.T) {
+	h := api(sample())
+	items := pages(t, h, "/v1/records/"+idOf(3, 0)+"?network=b&limit=1")
+	if len(items) != 1 || items[0].(map[string]any)["network"] != "b" {
+		t.Errorf("items = %v", items)
+	}
+	if got := get(t, h, "/v1/records/"+idOf(9, 0)+"?network=b"); got.status != 404 || !strings.Contains(string(got.body), "b: units 3-4") || strings.Contains(string(got.body), "a: units") {
+		t.Errorf("of b alone: %d %s", got.status, got.body)
+	}
+	if got := get(t, h, "/v1/records/"+idOf(9, 0)+"?network=c").json(t); got["type"] != "urn:permanode:problem:unknown-network" {
+		t.Errorf("of none: %v", got)
 	}
 }
 
@@ -298,7 +315,7 @@ func TestBadInput(t *testing.T) {
 		"/v1/records/addr10?cursor=" + foreign[:10]:        "bad-cursor",
 		"/v1/networks/a/units/9/records?cursor=" + foreign: "bad-cursor",
 		"/v1/networks/a/records/" + good + "?format=xml":   "bad-parameter",
-		"/v1/networks/a/units/3?format=raw":                "bad-parameter",
+		"/v1/networks/a/units/3?format=xml":                "bad-parameter",
 		"/v1/info?x=1":                                     "bad-parameter",
 		"/v1/records/" + long:                              "uri-too-long",
 	}

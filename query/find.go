@@ -112,7 +112,7 @@ type Found struct {
 // Find returns the places that answer the identifier text in the given networks: at most limit behind cursor. It fails
 // with ErrNotID if no network's era reads the text as an identifier, and with *AbsentError if none holds it.
 func (a *Archive) Find(ctx context.Context, networks []Network, text, cursor string, limit int) (Found, error) {
-	q := question("find", text)
+	q := question("find", text, networkNames(networks))
 	at, err := parseCursor(cursor, sortOldestFirst, q)
 	if err != nil {
 		return Found{}, err
