@@ -1,78 +1,226 @@
 package query
 
 import (
-	"bufio"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
 
 	"permanode/ledger"
 	"permanode/storage"
 )
 
-// Progress is told how far an export is: units done of units in all, and rows written.
+// The formats of an export.
+const (
+	NDJSON = "ndjson"
+	CSV    = "csv"
+)
+
+// ExportRequest says what to export.
+type ExportRequest struct {
+	Networks []Network
+	Query    string // docs/query.md; "": every record in coverage
+	Format   string // NDJSON or CSV
+	After    string // the place of the last row that is there already, NETWORK/SEQ/POS; "" from the beginning
+}
+
+// Exported says what an export wrote.
+type Exported struct {
+	Rows   uint64
+	SHA256 string // hex; NDJSON: of all bytes before the last line, which says it too; CSV: of all bytes
+}
+
+// Progress is told how far an export is: units done of units in all, or with a query rows of rows, and rows written.
 type Progress func(done, total, rows uint64)
 
-// ExportNDJSON writes one line a record of the given networks, in the order of (network, ordinal), and then the line
-// {"_end":true,"rows":N,"sha256":"…"} with the SHA-256 of all bytes before it, and "undecoded", the number of rows that
-// this version could not read whole, where there are any. An export that fails has no such line.
+// Export writes rows. Everything in coverage comes in the order of (network name, ordinal); the hits of a query come in the
+// reverse of a search's order, oldest first. It is over the units that were held when it began. Whatever follows After in
+// that order comes, so that an export that broke off and what follows its last whole row are together the whole.
 //
-// It writes everything that is in coverage. If a network has gaps it finishes and then fails with an error that wraps
-// storage.ErrIncomplete and names them.
-func (a *Archive) ExportNDJSON(ctx context.Context, networks []Network, w io.Writer, progress Progress) error {
-	lines := newLines(w)
-	missing, err := a.walk(ctx, networks, func(n Network, cone *ledger.Cone) error {
+// NDJSON ends with the line {"_end":true,"rows":N,"sha256":"…"} with the SHA-256 of all bytes before it, and "undecoded",
+// the number of rows that this version could not read whole, where there are any. CSV has the columns of [ExportColumns]
+// and no last line: what an export returns says its rows and its hash. One that fails has neither.
+//
+// Over a gap it finishes and then fails with an error that wraps storage.ErrIncomplete and names it. If something that is
+// held was not searched, because the index lacks it, the error is an *UnsearchedError too and the export has no end.
+// Other errors: *PlaceError and those of [Archive.Search].
+func (a *Archive) Export(ctx context.Context, req ExportRequest, w io.Writer, progress Progress) (Exported, error) {
+	e, err := a.export(ctx, req, 0)
+	if err != nil {
+		return Exported{}, err
+	}
+	return e.run(ctx, w, progress)
+}
+
+// UnsearchedError reports an export that lacks what the archive holds: the index lies behind the store.
+type UnsearchedError struct{ Why error }
+
+// Unwrap makes it a storage.ErrIncomplete.
+func (e *UnsearchedError) Unwrap() error { return e.Why }
+
+func (e *UnsearchedError) Error() string { return e.Why.Error() }
+
+// PlaceError reports a text that is no place to go on behind.
+type PlaceError struct{ Text, What string }
+
+func (e *PlaceError) Error() string { return fmt.Sprintf("the place %s %s", quote(e.Text), e.What) }
+
+// Hint is the next step.
+func (e *PlaceError) Hint() string {
+	return "write network, seq and pos of the last whole row, as in shimmer/4711/3; where pos is null or empty leave it out: shimmer/4711"
+}
+
+// parsePlace reads NETWORK/SEQ/POS, or NETWORK/SEQ for the unit itself, which stands behind its records.
+func parsePlace(text string, networks []Network) (place, error) {
+	wrong := func(format string, args ...any) (place, error) {
+		return place{}, &PlaceError{text, fmt.Sprintf(format, args...)}
+	}
+	parts := strings.Split(text, "/")
+	if len(parts) < 2 || len(parts) > 3 {
+		return wrong("has not the form NETWORK/SEQ/POS")
+	}
+	if !slices.ContainsFunc(networks, func(n Network) bool { return n.Name == parts[0] }) {
+		return wrong("is in none of the networks asked for: %s", networkNames(networks))
+	}
+	seq, ok := plainNumber(parts[1], ledger.MaxSeq)
+	if !ok {
+		return wrong("has a unit that is no number from 0 to %d in plain digits", uint64(ledger.MaxSeq))
+	}
+	pos := uint64(ledger.UnitPos)
+	if len(parts) == 3 {
+		if pos, ok = plainNumber(parts[2], ledger.UnitPos-1); !ok {
+			return wrong("has a pos that is no number from 0 to %d in plain digits", ledger.UnitPos-1)
+		}
+	}
+	return place{parts[0], ledger.Ord{Seq: seq, Pos: uint32(pos)}}, nil
+}
+
+// plainNumber reads decimal digits without sign or leading zero.
+func plainNumber(text string, most uint64) (uint64, bool) {
+	n, err := strconv.ParseUint(text, 10, 64)
+	return n, err == nil && n <= most && strconv.FormatUint(n, 10) == text
+}
+
+// export is an export that was judged and can begin.
+type export struct {
+	a       *Archive
+	format  string
+	query   string // canonical; "" for everything
+	missing error  // what is missing, as far as it is known beforehand; wraps storage.ErrIncomplete
+	rows    func(ctx context.Context, out sink, progress Progress) (missing, failed error)
+}
+
+// export judges a request. The first page of a query is found here, so that what is wrong with it is known at once.
+// patience is how long it may wait for an index that lacks what is held.
+func (a *Archive) export(ctx context.Context, req ExportRequest, patience time.Duration) (*export, error) {
+	var after place
+	if req.After != "" {
+		var err error
+		if after, err = parsePlace(req.After, req.Networks); err != nil {
+			return nil, err
+		}
+	}
+	e := &export{a: a, format: req.Format}
+	if strings.TrimSpace(req.Query) == "" {
+		extents, err := a.extents(ctx, req.Networks)
+		e.missing = incomplete(extents)
+		e.rows = func(ctx context.Context, out sink, progress Progress) (missing, failed error) {
+			return e.missing, a.exportAll(ctx, req.Networks, extents, after, out, progress)
+		}
+		return e, err
+	}
+	s, err := a.prepare(ctx, SearchRequest{Networks: req.Networks, Query: req.Query, Order: OldestFirst})
+	if err != nil {
+		return nil, err
+	}
+	cursor := ""
+	if after.network != "" {
+		cursor = after.cursor(s.sort(), s.asked)
+	}
+	first, err := s.patientPage(ctx, cursor, patience)
+	e.query, e.missing = s.text, first.unsearched()
+	e.rows = func(ctx context.Context, out sink, progress Progress) (missing, failed error) {
+		searched, err := s.walk(ctx, first, func(item *Item, total uint64) error {
+			if err := out.write(&item.Row); err != nil {
+				return err
+			}
+			rows := out.count()
+			progress(rows, max(total, rows), rows)
+			return nil
+		})
+		return searched.unsearched(), err
+	}
+	return e, err
+}
+
+// patientPage returns the first page, when the index holds the units that it is over, or patience is at its end.
+func (s *search) patientPage(ctx context.Context, cursor string, patience time.Duration) (SearchResult, error) {
+	const pause = 200 * time.Millisecond
+	for ; ; patience -= pause {
+		got, err := s.page(ctx, cursor, s.a.bounds.page, true)
+		if err != nil || !got.Behind || patience <= 0 {
+			return got, err
+		}
+		select {
+		case <-ctx.Done():
+			return got, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// unsearched is Missing, told apart by whether something that is held is missing.
+func (r SearchResult) unsearched() error {
+	if missing := r.Missing(); missing != nil && r.Behind {
+		return &UnsearchedError{missing}
+	}
+	return r.Missing()
+}
+
+// run writes the export.
+func (e *export) run(ctx context.Context, w io.Writer, progress Progress) (Exported, error) {
+	out := newSink(e.format, w)
+	missing, err := e.rows(ctx, out, progress)
+	var unsearched *UnsearchedError
+	switch {
+	case err != nil:
+		return out.result(), err
+	case errors.As(missing, &unsearched):
+		return out.result(), errors.Join(missing, out.flush())
+	}
+	if err := out.end(); err != nil {
+		return out.result(), err
+	}
+	return out.result(), missing
+}
+
+// exportAll writes every record of the given extents behind a place.
+func (a *Archive) exportAll(ctx context.Context, networks []Network, extents []Extent, after place, out sink, progress Progress) error {
+	return a.walk(ctx, networks, extents, after, func(n Network, cone *ledger.Cone) error {
 		n, err := a.at(ctx, n, cone.Unit.Seq)
 		if err != nil {
 			return err
 		}
 		for i := range cone.Records {
-			f, err := facts(n, &cone.Records[i])
+			r := &cone.Records[i]
+			if n.Name == after.network && r.Ord.Compare(after.ord) <= 0 {
+				continue
+			}
+			f, err := facts(n, r)
 			if err != nil {
 				return err
 			}
-			if err := lines.write(row(n, &cone.Unit, &cone.Records[i], f)); err != nil {
+			row := row(n, &cone.Unit, r, f)
+			if err := out.write(&row); err != nil {
 				return err
 			}
 		}
 		return nil
-	}, func(done, total uint64) { progress(done, total, lines.rows) })
-	if err != nil {
-		return err
-	}
-	if err := lines.end(); err != nil {
-		return err
-	}
-	return missing
-}
-
-// ExportQuery is ExportNDJSON for the hits of a query, in the reverse of the order of a search: oldest first. If not all
-// of what was asked was searched it fails in the end with an error that wraps storage.ErrIncomplete; without the last
-// line if something that is held was not searched. progress is told rows written of rows in all.
-func (a *Archive) ExportQuery(ctx context.Context, networks []Network, query string, w io.Writer, progress func(rows, total uint64)) error {
-	lines := newLines(w)
-	searched, err := a.each(ctx, SearchRequest{Networks: networks, Query: query, Order: OldestFirst}, func(item Item, total uint64) error {
-		if err := lines.write(item.Row); err != nil {
-			return err
-		}
-		progress(lines.rows, max(total, lines.rows))
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if searched.Behind {
-		return errors.Join(searched.Missing(), lines.buf.Flush())
-	}
-	if err := lines.end(); err != nil {
-		return err
-	}
-	return searched.Missing()
+	}, func(done, total uint64) { progress(done, total, out.count()) })
 }
 
 // Missing returns an error that wraps storage.ErrIncomplete and says why, if not all of what was asked was searched.
@@ -83,90 +231,70 @@ func (r SearchResult) Missing() error {
 	return fmt.Errorf("%w: %s", storage.ErrIncomplete, r.Total.Why)
 }
 
-// lines writes rows as NDJSON and the last line with their hash.
-type lines struct {
-	buf          *bufio.Writer
-	sum          hash.Hash
-	json         *json.Encoder
-	rows, unread uint64
-}
-
-func newLines(w io.Writer) *lines {
-	l := &lines{buf: bufio.NewWriterSize(w, 64<<10), sum: sha256.New()}
-	l.json = json.NewEncoder(io.MultiWriter(l.buf, l.sum))
-	l.json.SetEscapeHTML(false)
-	return l
-}
-
-func (l *lines) write(r Row) error {
-	if err := l.json.Encode(r); err != nil {
-		return fmt.Errorf("write row %d: %w", l.rows+1, err)
-	}
-	l.rows++
-	if r.Undecoded != nil {
-		l.unread++
-	}
-	return nil
-}
-
-func (l *lines) end() error {
-	line, err := json.Marshal(struct {
-		End    bool   `json:"_end"`
-		Rows   uint64 `json:"rows"`
-		SHA256 string `json:"sha256"`
-		Unread uint64 `json:"undecoded,omitempty"`
-	}{true, l.rows, hex.EncodeToString(l.sum.Sum(nil)), l.unread})
-	if err == nil {
-		_, err = l.buf.Write(append(line, '\n'))
-	}
-	if err == nil {
-		err = l.buf.Flush()
-	}
-	if err != nil {
-		return fmt.Errorf("write the last line: %w", err)
-	}
-	return nil
-}
-
-// Cones calls do for every committed cone of the given networks, in the order of (network, seq). Errors are as with
-// ExportNDJSON.
+// Cones calls do for every committed cone of the given networks, in the order of (network, seq). If a network has gaps it
+// finishes and then fails with an error that wraps storage.ErrIncomplete and names them.
 func (a *Archive) Cones(ctx context.Context, networks []Network, do func(Network, *ledger.Cone) error, progress func(done, total uint64)) error {
-	missing, err := a.walk(ctx, networks, do, progress)
+	extents, err := a.extents(ctx, networks)
 	if err != nil {
 		return err
 	}
-	return missing
+	if err := a.walk(ctx, networks, extents, place{}, do, progress); err != nil {
+		return err
+	}
+	return incomplete(extents)
 }
 
-// walk returns what is missing apart from what went wrong: a gap does not end it.
-func (a *Archive) walk(ctx context.Context, networks []Network, do func(Network, *ledger.Cone) error, progress func(done, total uint64)) (missing, failed error) {
-	var extents []Extent
-	var done, total uint64
+// extents returns the extent of each network.
+func (a *Archive) extents(ctx context.Context, networks []Network) ([]Extent, error) {
+	var all []Extent
 	for _, n := range networks {
 		e, err := a.Extent(ctx, n)
 		if err != nil {
 			return nil, err
 		}
-		extents = append(extents, e)
+		all = append(all, e)
+	}
+	return all, nil
+}
+
+// walk calls do for every cone of the given extents, from the one of a place on.
+func (a *Archive) walk(ctx context.Context, networks []Network, extents []Extent, from place, do func(Network, *ledger.Cone) error, progress func(done, total uint64)) error {
+	var done, total uint64
+	for _, e := range extents {
 		for _, r := range e.Ranges {
 			total += r.To - r.From + 1
 		}
 	}
+	ahead := from.network == ""
 	for i, n := range networks {
+		lowest := uint64(0)
+		if n.Name == from.network {
+			lowest, ahead = from.ord.Seq, true
+		}
 		for _, r := range extents[i].Ranges {
+			skipped := r.To - r.From + 1
+			if ahead && r.To >= lowest {
+				skipped = max(r.From, lowest) - r.From
+				r.From += skipped
+			} else {
+				r.From = r.To + 1
+			}
+			if done += skipped; r.From > r.To {
+				continue
+			}
 			for cone, err := range a.store.Cones(ctx, n.ID, r.From, r.To) {
 				if err != nil {
-					return nil, fmt.Errorf("read units %s of %s: %w", span(r.From, r.To), n.Name, err)
+					return fmt.Errorf("read units %s of %s: %w", span(r.From, r.To), n.Name, err)
 				}
 				if err := do(n, cone); err != nil {
-					return nil, err
+					return err
 				}
 				done++
 				progress(done, total)
 			}
 		}
 	}
-	return incomplete(extents), nil
+	return nil
 }
 
 // incomplete returns an error that wraps storage.ErrIncomplete and names every gap, nil if there is none.

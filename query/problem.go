@@ -56,6 +56,12 @@ var problemTypes = map[string]struct {
 	"headers-too-large":      {"Headers too large", http.StatusRequestHeaderFieldsTooLarge},
 	"corrupt":                {"Stored bytes are damaged", http.StatusInternalServerError},
 	"internal":               {"Internal error", http.StatusInternalServerError},
+	"unauthorized":   {"A key is needed", http.StatusUnauthorized},
+	"forbidden":   {"The key may not do this", http.StatusForbidden},
+	"cross-site":   {"Sent by another site", http.StatusForbidden},
+	"not-acceptable":   {"No acceptable form", http.StatusNotAcceptable},
+	"bad-host":   {"Not this service", http.StatusMisdirectedRequest},
+	"rate-limited":   {"Too many requests", http.StatusTooManyRequests},
 	"overloaded":             {"Too many requests at once", http.StatusServiceUnavailable},
 	"timeout":                {"Took too long", http.StatusServiceUnavailable},
 }
@@ -110,6 +116,7 @@ func queryProblem(err error) *Problem {
 	var bad *QueryError
 	var broad *BroadError
 	var none *NoIndexError
+	var after *PlaceError
 	switch {
 	case errors.As(err, &syntax):
 		return problem("bad-query", "%v; %s", syntax, syntax.Hint())
@@ -117,6 +124,8 @@ func queryProblem(err error) *Problem {
 		return problem("bad-query", "%v; %s", bad, bad.Fix)
 	case errors.As(err, &broad):
 		return problem("too-broad", "%v; %s", broad, broad.Hint())
+	case errors.As(err, &after):
+		return problem("bad-parameter", "after: %v; %s", after, after.Hint())
 	case errors.As(err, &none):
 		return problem("no-index", "%v; %s", none, none.Hint())
 	}

@@ -26,6 +26,9 @@ type Row struct {
 	SHA256    string   `json:"sha256"`    // of the exact received bytes
 
 	Undecoded *Undecoded `json:"undecoded,omitempty"` // this version could not read all of the record
+
+	tag, payload []byte // the bytes of Tag and of the first payload: an export as a table has both
+	payloads     int
 }
 
 // Undecoded is a record that this version could not read whole: its bytes, and why.
@@ -138,13 +141,24 @@ func row(n Network, unit *ledger.Unit, r *ledger.Record, f *ledger.Facts) Row {
 	}
 	if len(f.Tags) > 0 {
 		tag := "0x" + hex.EncodeToString(f.Tags[0])
-		out.Tag = &tag
+		out.Tag, out.tag = &tag, f.Tags[0]
+	}
+	if out.payloads = len(f.Payloads); out.payloads > 0 {
+		out.payload = cutOut(object(r), f.Payloads[0])
 	}
 	out.Undecoded = undecoded(r, f)
 	if out.Addresses == nil {
 		out.Addresses = []string{}
 	}
 	return out
+}
+
+// cutOut returns a piece of raw, nil for one that lies outside.
+func cutOut(raw []byte, p ledger.Span) []byte {
+	if p.Off < 0 || p.Len < 0 || p.Off > len(raw) || p.Len > len(raw)-p.Off {
+		return nil
+	}
+	return raw[p.Off : p.Off+p.Len]
 }
 
 // facts reads what a person can read of r.

@@ -194,7 +194,7 @@ func TestSearchRoute(t *testing.T) {
 			t.Errorf("%q: %d items, Each gives %d of %+v, %v", q, len(all), len(want), got.Total, err)
 		}
 		var lines strings.Builder
-		if err := a.ExportQuery(t.Context(), must(a.Networks(t.Context())), q, &lines, func(uint64, uint64) {}); err != nil {
+		if _, err := a.Export(t.Context(), query.ExportRequest{Networks: must(a.Networks(t.Context())), Query: q, Format: query.NDJSON}, &lines, idle); err != nil {
 			t.Fatal(err)
 		}
 		for i, line := range strings.Split(strings.TrimSpace(lines.String()), "\n") {
@@ -210,6 +210,8 @@ func TestSearchRoute(t *testing.T) {
 		}
 	}
 }
+
+func idle(_, _, _ uint64) {}
 
 func asJSON(v any) string { return string(must(json.Marshal(v))) }
 

@@ -26,6 +26,7 @@ type class uint8
 
 const (
 	classPlain  class = iota // 30 s
+	classProbe               // asked by machines whether the service lives: never too often
 	classSearch              // a query: fewer a second
 	classExport              // no deadline while bytes flow; few at once for a caller
 	classStream              // no deadline at all
@@ -36,8 +37,8 @@ func (a *api) table() []route {
 	const get = http.MethodGet
 	list := func(more ...string) []string { return slices.Concat(more, listParams) }
 	return []route{
-		{get, "/livez", nil, access.Anyone, classPlain, a.livez},
-		{get, "/readyz", nil, access.Anyone, classPlain, a.readyz},
+		{get, "/livez", nil, access.Anyone, classProbe, a.livez},
+		{get, "/readyz", nil, access.Anyone, classProbe, a.readyz},
 		{get, "/v1/info", nil, access.Reader, classPlain, a.info},
 		{get, "/v1/networks", nil, access.Reader, classPlain, a.networks},
 		{get, "/v1/networks/{net}/coverage", nil, access.Reader, classPlain, a.coverage},
@@ -48,6 +49,8 @@ func (a *api) table() []route {
 		{get, "/v1/search", list("q", "explain"), access.Reader, classSearch, a.search},
 		{get, "/v1/tags/{" + anyBytes + "}", list(), access.Reader, classSearch, a.tag},
 		{get, "/v1/addresses/{addr}", list("at"), access.Reader, classSearch, a.address},
+		{get, "/v1/export", []string{"q", "network", "format", "after"}, access.Reader, classExport, a.export},
+		{get, "/v1/columns", nil, access.Reader, classPlain, a.columns},
 		{get, "/v1/status", nil, access.Reader, classPlain, a.status},
 	}
 }

@@ -334,40 +334,45 @@ func setText(s ranges.Set) string {
 // Each calls do for every hit of a query, page by page, whatever req.Limit, and returns what was searched: a result
 // without hits, with the total of the first page. Hits that come while it runs are not missed if they lie ahead.
 func (a *Archive) Each(ctx context.Context, req SearchRequest, do func(Item) error) (SearchResult, error) {
-	return a.each(ctx, req, func(item Item, _ uint64) error { return do(item) })
-}
-
-// each is Each; do is told the total too.
-func (a *Archive) each(ctx context.Context, req SearchRequest, do func(item Item, total uint64) error) (SearchResult, error) {
 	s, err := a.prepare(ctx, req)
 	if err != nil {
 		return SearchResult{}, err
 	}
-	var first SearchResult
-	for cursor, counted := req.Cursor, true; ; counted = false {
-		got, err := s.page(ctx, cursor, a.bounds.page, counted)
-		if err != nil {
-			return first, err
-		}
-		items, err := a.Items(ctx, got.Hits)
-		if err != nil {
-			return first, err
-		}
-		switch {
-		case counted:
-			first = got
-			first.Hits = nil
-		case first.Complete && !got.Complete: // a part of the index was lost on the way
-			first.Complete, first.Behind, first.Searched = false, got.Behind, got.Searched
-			first.Total.Relation, first.Total.Why = got.Total.Relation, got.Total.Why
-		}
-		for _, item := range items {
-			if err := do(item, first.Total.Value); err != nil {
+	first, err := s.page(ctx, req.Cursor, a.bounds.page, true)
+	if err != nil {
+		return SearchResult{}, err
+	}
+	return s.walk(ctx, first, func(item *Item, _ uint64) error { return do(*item) })
+}
+
+// walk is Each from the first page on; do is told the total too.
+func (s *search) walk(ctx context.Context, first SearchResult, do func(item *Item, total uint64) error) (SearchResult, error) {
+	got := first
+	first.Hits = nil
+	var look *looker
+	for {
+		for _, hit := range got.Hits {
+			if look == nil || look.n.ID != hit.Network.ID {
+				look = s.a.looker(&bound{Network: hit.Network})
+			}
+			item, err := look.item(ctx, hit)
+			if err != nil {
+				return first, err
+			}
+			if err := do(&item, first.Total.Value); err != nil {
 				return first, err
 			}
 		}
-		if cursor = got.Next; cursor == "" {
+		if got.Next == "" {
 			return first, nil
+		}
+		var err error
+		if got, err = s.page(ctx, got.Next, s.a.bounds.page, false); err != nil {
+			return first, err
+		}
+		if first.Complete && !got.Complete { // a part of the index was lost on the way
+			first.Complete, first.Behind, first.Searched = false, got.Behind, got.Searched
+			first.Total.Relation, first.Total.Why = got.Total.Relation, got.Total.Why
 		}
 	}
 }

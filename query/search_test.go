@@ -196,7 +196,7 @@ func TestIncomplete(t *testing.T) {
 	export := func(text string, whole bool) {
 		t.Helper()
 		var out strings.Builder
-		err := a.ExportQuery(t.Context(), must(a.Networks(t.Context())), text, &out, func(uint64, uint64) {})
+		_, err := a.Export(t.Context(), query.ExportRequest{Networks: must(a.Networks(t.Context())), Query: text, Format: query.NDJSON}, &out, idle)
 		if !errors.Is(err, storage.ErrIncomplete) || strings.Contains(out.String(), `"_end":true`) != whole {
 			t.Errorf("an export that is not whole ends with %v and\n%s", err, out.String())
 		}

@@ -24,59 +24,78 @@ by name, with a query in the reverse of a search's order. There is no limit to t
 ndjson: one object a record with network, seq, pos, id, state, reason, basis, kind, time, tag, addresses, sha256; then
 the line {"_end":true,"rows":N,"sha256":"…"} with the SHA-256 of all bytes before it. An export that did not finish has
 no such line.
+csv: the same rows as a table (GET /v1/columns describes it), and then on standard error X-Rows and X-Sha256, the SHA-256
+of all of the table. An export that did not finish has neither.
 cones: a file of whole units of one network, which permanode ingest --from FILE proves and reads.
+
+--after goes on behind the last whole row of an export that broke off: both together are the whole.
 
 With -o the file appears when it is whole, and not before. Exit status: 0 all of it; 4 all that is held, and a gap lies
 inside, or the index lies behind: it is named.`
 
 func (p *program) exportCommand() *cobra.Command {
 	var d dataFlags
-	format, out := "ndjson", ""
+	format, out, after := query.NDJSON, "", ""
 	c := &cobra.Command{
 		Use: "export [QUERY] [-o FILE]", Short: "Write all records, what a query finds, or whole units, oldest first", Long: exportHelp,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
+			text := strings.Join(args, " ")
 			switch {
-			case format != "ndjson" && format != "cones":
-				return usagef("use ndjson or cones", "--format %q is no format of an export", format)
-			case len(args) > 0 && format == "cones":
-				return usagef("leave the query out, or use --format ndjson", "a cone file holds whole units, which no query selects")
-			case len(args) > 0:
-				return p.exportQuery(c.Context(), &d, strings.Join(args, " "), out)
-			}
-			return p.read(c, &d, func(a *query.Archive, networks []query.Network) error {
-				return p.writeTo(out, func(w io.Writer) error {
-					if format == "cones" {
-						return p.exportCones(c.Context(), a, networks, w)
-					}
-					m := p.meter("units")
-					defer m.end()
-					return a.ExportNDJSON(c.Context(), networks, w, func(done, total, rows uint64) {
-						m.report(done, total, fmt.Sprintf("%d records", rows))
-					})
+			case format != query.NDJSON && format != query.CSV && format != "cones":
+				return usagef("use ndjson, csv or cones", "--format %q is no format of an export", format)
+			case format == "cones" && (len(args) > 0 || after != ""):
+				return usagef("leave query and --after out, or use --format ndjson", "a cone file holds whole units, which no query or place selects")
+			case format == "cones":
+				return p.read(c, &d, func(a *query.Archive, networks []query.Network) error {
+					return p.writeTo(out, func(w io.Writer) error { return p.exportCones(c.Context(), a, networks, w) })
 				})
-			})
+			}
+			return p.exportRows(c, &d, query.ExportRequest{Query: text, Format: format, After: after}, out)
 		},
 	}
 	d.add(c, false)
-	c.Flags().StringVar(&format, "format", format, "ndjson or cones")
+	c.Flags().StringVar(&format, "format", format, "ndjson, csv or cones")
+	c.Flags().StringVar(&after, "after", "", "go on behind this row: NETWORK/SEQ/POS, or NETWORK/SEQ where pos is null")
 	c.Flags().StringVarP(&out, "out", "o", "", "file to write (default: standard output)")
 	return c
 }
 
-// exportQuery writes what a query finds.
-func (p *program) exportQuery(ctx context.Context, d *dataFlags, text, out string) error {
-	return p.readIndexed(ctx, d, func(a *query.Archive, networks []query.Network) error {
-		m := p.meter("rows")
+// exportRows writes everything, or what a query finds.
+func (p *program) exportRows(c *cobra.Command, d *dataFlags, req query.ExportRequest, out string) error {
+	write := func(a *query.Archive, networks []query.Network) error {
+		req.Networks = networks
+		what, note := "rows", func(uint64) string { return "" }
+		if req.Query == "" {
+			what, note = "units", func(rows uint64) string { return fmt.Sprintf("%d records", rows) }
+		}
+		m := p.meter(what)
 		defer m.end()
-		err := p.writeTo(out, func(w io.Writer) error {
-			return a.ExportQuery(ctx, networks, text, w, func(rows, total uint64) { m.report(rows, total, "") })
+		var done query.Exported
+		err := p.writeTo(out, func(w io.Writer) (err error) {
+			done, err = a.Export(c.Context(), req, w, func(done, total, rows uint64) { m.report(done, total, note(rows)) })
+			return err
 		})
-		if errors.Is(err, storage.ErrIncomplete) {
+		var place *query.PlaceError
+		var unsearched *query.UnsearchedError
+		switch {
+		case errors.As(err, &place):
+			return usagef(place.Hint(), "--after: %w", err)
+		case err != nil && !errors.Is(err, storage.ErrIncomplete), errors.As(err, &unsearched):
+		case req.Format == query.CSV:
+			m.end()
+			p.say("X-Rows: %d", done.Rows)
+			p.say("X-Sha256: %s", done.SHA256)
+		}
+		if req.Query != "" && errors.Is(err, storage.ErrIncomplete) {
 			err = &incompleteExport{err}
 		}
 		return err
-	})
+	}
+	if req.Query == "" {
+		return p.read(c, d, write)
+	}
+	return p.readIndexed(c.Context(), d, write)
 }
 
 // incompleteExport reports an export whose query could not be asked of all that was wanted.

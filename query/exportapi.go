@@ -1,0 +1,135 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"permanode/storage"
+)
+
+// Media types of tables of rows.
+const (
+	mediaNDJSON = "application/x-ndjson"
+	mediaCSV    = "text/csv"
+)
+
+// indexPatience is how long an export waits for the index to reach what the store holds. Units that were committed a
+// moment ago are in it in the next; an index that is being built is not waited for.
+const indexPatience = 3 * time.Second
+
+// export writes rows without a limit to their number.
+func (a *api) export(ctx context.Context, q *request) (writer, error) {
+	networks, err := a.Archive.Select(ctx, q.params["network"])
+	if err != nil {
+		return nil, err
+	}
+	req := ExportRequest{Networks: networks, Query: q.params["q"], Format: q.params["format"], After: q.params["after"]}
+	switch req.Format {
+	case "":
+		if req.Format = NDJSON; preferred(q.header, mediaNDJSON, mediaCSV) == mediaCSV {
+			req.Format = CSV
+		}
+	case NDJSON, CSV:
+	default:
+		return nil, problem("bad-parameter", "format=%s is no format of an export: use %s or %s", quote(req.Format), NDJSON, CSV)
+	}
+	e, err := a.Archive.export(ctx, req, indexPatience)
+	if err != nil {
+		return nil, err
+	}
+	q.noted.query = e.query
+	return func(w http.ResponseWriter) error {
+		return sendRows(w, q, req.Format, e.missing, func(out io.Writer) (Exported, error) {
+			return e.run(ctx, out, func(_, _, rows uint64) { q.noted.rows = rows })
+		})
+	}, nil
+}
+
+// sendRows sends an answer whose length nobody knows beforehand, as do writes it. A client sees whether it is whole: NDJSON
+// has a last line, CSV the trailers X-Rows and X-Sha256, and a body that broke off has no end. Over a gap it is whole, and
+// says what is missing: beforehand in X-Coverage-Complete, in the end in the trailer X-Incomplete.
+func sendRows(w http.ResponseWriter, q *request, format string, missing error, do func(io.Writer) (Exported, error)) error {
+	out := &streamed{w: w, ctl: http.NewResponseController(w), headers: func(h http.Header) {
+		h.Set("Cache-Control", "no-store")
+		h.Set("X-Coverage-Complete", strconv.FormatBool(missing == nil))
+		h.Set("Content-Type", mediaNDJSON)
+		h.Set("Trailer", "X-Incomplete")
+		if format == CSV {
+			h.Set("Content-Type", mediaCSV+"; charset=utf-8; header=present")
+			h.Set("Trailer", "X-Rows, X-Sha256, X-Incomplete")
+		}
+	}}
+	if q.http.Method == http.MethodHead {
+		out.begin()
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	done, err := do(out)
+	var unsearched *UnsearchedError
+	if err != nil && !errors.Is(err, storage.ErrIncomplete) || errors.As(err, &unsearched) {
+		return err
+	}
+	if err != nil {
+		w.Header().Set("X-Incomplete", headerText(err.Error()))
+	}
+	if format == CSV {
+		w.Header().Set("X-Rows", strconv.FormatUint(done.Rows, 10))
+		w.Header().Set("X-Sha256", done.SHA256)
+	}
+	return nil
+}
+
+// headerText makes a text fit for a header: one line of printable ASCII, not too long.
+func headerText(s string) string {
+	const most = 1000
+	if len(s) > most {
+		s = s[:most] + " …"
+	}
+	quoted := strconv.QuoteToASCII(s)
+	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
+}
+
+// streamed hands each piece on to the client at once. The headers go out before the first one.
+type streamed struct {
+	w       http.ResponseWriter
+	ctl     *http.ResponseController
+	headers func(http.Header)
+	begun   bool
+}
+
+func (s *streamed) begin() {
+	if !s.begun {
+		s.begun = true
+		s.headers(s.w.Header())
+	}
+}
+
+func (s *streamed) Write(b []byte) (int, error) {
+	s.begin()
+	n, err := s.w.Write(b)
+	if err == nil {
+		err = s.ctl.Flush()
+	}
+	return n, err
+}
+
+// columns describes the tables that are given as CSV.
+func (a *api) columns(context.Context, *request) (writer, error) {
+	return sendJSON(http.StatusOK, struct {
+		Tables []tableColumns `json:"tables"`
+	}{tables}, nil)
+}
+
+// tableColumns are the columns of one table, from left to right.
+type tableColumns struct {
+	Table   string   `json:"table"`
+	Columns []Column `json:"columns"`
+}
+
+// tables are all that there is as CSV.
+var tables = []tableColumns{{"export", ExportColumns}}
