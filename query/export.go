@@ -111,7 +111,7 @@ type export struct {
 	format  string
 	query   string // canonical; "" for everything
 	missing error  // what is missing, as far as it is known beforehand; wraps storage.ErrIncomplete
-	rows    func(ctx context.Context, out sink, progress Progress) (missing, failed error)
+	rows    func(ctx context.Context, out rowSink, progress Progress) (missing, failed error)
 }
 
 // export judges a request. The first page of a query is found here, so that what is wrong with it is known at once.
@@ -128,7 +128,7 @@ func (a *Archive) export(ctx context.Context, req ExportRequest, patience time.D
 	if strings.TrimSpace(req.Query) == "" {
 		extents, err := a.extents(ctx, req.Networks)
 		e.missing = incomplete(extents)
-		e.rows = func(ctx context.Context, out sink, progress Progress) (missing, failed error) {
+		e.rows = func(ctx context.Context, out rowSink, progress Progress) (missing, failed error) {
 			return e.missing, a.exportAll(ctx, req.Networks, extents, after, out, progress)
 		}
 		return e, err
@@ -143,7 +143,7 @@ func (a *Archive) export(ctx context.Context, req ExportRequest, patience time.D
 	}
 	first, err := s.patientPage(ctx, cursor, patience)
 	e.query, e.missing = s.text, first.unsearched()
-	e.rows = func(ctx context.Context, out sink, progress Progress) (missing, failed error) {
+	e.rows = func(ctx context.Context, out rowSink, progress Progress) (missing, failed error) {
 		searched, err := s.walk(ctx, first, func(item *Item, total uint64) error {
 			if err := out.write(&item.Row); err != nil {
 				return err
@@ -199,7 +199,7 @@ func (e *export) run(ctx context.Context, w io.Writer, progress Progress) (Expor
 }
 
 // exportAll writes every record of the given extents behind a place.
-func (a *Archive) exportAll(ctx context.Context, networks []Network, extents []Extent, after place, out sink, progress Progress) error {
+func (a *Archive) exportAll(ctx context.Context, networks []Network, extents []Extent, after place, out rowSink, progress Progress) error {
 	return a.walk(ctx, networks, extents, after, func(n Network, cone *ledger.Cone) error {
 		n, err := a.at(ctx, n, cone.Unit.Seq)
 		if err != nil {

@@ -50,19 +50,23 @@ func (a *api) export(ctx context.Context, q *request) (writer, error) {
 	}, nil
 }
 
-// sendRows sends an answer whose length nobody knows beforehand, as do writes it. A client sees whether it is whole: NDJSON
-// has a last line, CSV the trailers X-Rows and X-Sha256, and a body that broke off has no end. Over a gap it is whole, and
-// says what is missing: beforehand in X-Coverage-Complete, in the end in the trailer X-Incomplete.
+// sendRows sends an answer whose length nobody knows beforehand, as do writes it. A client sees whether it is whole: by the
+// trailers X-Rows and X-Sha256, in NDJSON by the last line too, and what broke off has no end. Over a gap it is whole, and
+// says what is missing: beforehand in X-Coverage-Complete, in the end in the trailer X-Incomplete. Where the index lacks
+// what is held, X-Unsearched says so beforehand, and the answer breaks off.
 func sendRows(w http.ResponseWriter, q *request, format string, missing error, do func(io.Writer) (Exported, error)) error {
+	var unsearched *UnsearchedError
 	out := &streamed{w: w, ctl: http.NewResponseController(w), headers: func(h http.Header) {
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Coverage-Complete", strconv.FormatBool(missing == nil))
+		if errors.As(missing, &unsearched) {
+			h.Set("X-Unsearched", headerText(missing))
+		}
 		h.Set("Content-Type", mediaNDJSON)
-		h.Set("Trailer", "X-Incomplete")
 		if format == CSV {
 			h.Set("Content-Type", mediaCSV+"; charset=utf-8; header=present")
-			h.Set("Trailer", "X-Rows, X-Sha256, X-Incomplete")
 		}
+		h.Set("Trailer", "X-Rows, X-Sha256, X-Incomplete")
 	}}
 	if q.http.Method == http.MethodHead {
 		out.begin()
@@ -70,25 +74,23 @@ func sendRows(w http.ResponseWriter, q *request, format string, missing error, d
 		return nil
 	}
 	done, err := do(out)
-	var unsearched *UnsearchedError
 	if err != nil && !errors.Is(err, storage.ErrIncomplete) || errors.As(err, &unsearched) {
 		return err
 	}
 	if err != nil {
-		w.Header().Set("X-Incomplete", headerText(err.Error()))
+		w.Header().Set("X-Incomplete", headerText(err))
 	}
-	if format == CSV {
-		w.Header().Set("X-Rows", strconv.FormatUint(done.Rows, 10))
-		w.Header().Set("X-Sha256", done.SHA256)
-	}
+	w.Header().Set("X-Rows", strconv.FormatUint(done.Rows, 10))
+	w.Header().Set("X-Sha256", done.SHA256)
 	return nil
 }
 
-// headerText makes a text fit for a header: one line of printable ASCII, not too long.
-func headerText(s string) string {
+// headerText says what is missing in a header: one line of printable ASCII, not too long.
+func headerText(missing error) string {
 	const most = 1000
+	s := strings.TrimPrefix(missing.Error(), storage.ErrIncomplete.Error()+": ")
 	if len(s) > most {
-		s = s[:most] + " …"
+		s = s[:most] + " and more"
 	}
 	quoted := strconv.QuoteToASCII(s)
 	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)

@@ -46,6 +46,7 @@ func (a *api) table() []route {
 		{get, "/v1/networks/{net}/units/{seq}/records", []string{"limit", "cursor"}, access.Reader, classPlain, a.unitRecords},
 		{get, "/v1/networks/{net}/records/{id}", []string{"format"}, access.Reader, classPlain, a.record},
 		{get, "/v1/records/{id}", []string{"network", "limit", "cursor"}, access.Reader, classPlain, a.places},
+		{http.MethodPost, "/v1/records", []string{"network"}, access.Reader, classSearch, a.batch},
 		{get, "/v1/search", list("q", "explain"), access.Reader, classSearch, a.search},
 		{get, "/v1/tags/{" + anyBytes + "}", list(), access.Reader, classSearch, a.tag},
 		{get, "/v1/addresses/{addr}", list("at"), access.Reader, classSearch, a.address},

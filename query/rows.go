@@ -13,8 +13,8 @@ import (
 	"permanode/ledger"
 )
 
-// sink takes the rows of an export in one format.
-type sink interface {
+// rowSink takes the rows of an export in one format.
+type rowSink interface {
 	write(*Row) error
 	count() uint64 // rows so far
 	end() error    // ends what is whole
@@ -22,7 +22,7 @@ type sink interface {
 	result() Exported
 }
 
-func newSink(format string, w io.Writer) sink {
+func newSink(format string, w io.Writer) rowSink {
 	if format == CSV {
 		return &tableRows{newTable(w, ExportColumns)}
 	}
