@@ -39,6 +39,7 @@ func (a *api) table() []route {
 	return []route{
 		{get, "/livez", nil, access.Anyone, classProbe, a.livez},
 		{get, "/readyz", nil, access.Anyone, classProbe, a.readyz},
+		{get, "/v1/openapi.yaml", nil, access.Anyone, classPlain, a.openapi},
 		{get, "/v1/info", nil, access.Reader, classPlain, a.info},
 		{get, "/v1/networks", nil, access.Reader, classPlain, a.networks},
 		{get, "/v1/networks/{net}/coverage", nil, access.Reader, classPlain, a.coverage},
