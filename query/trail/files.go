@@ -1,0 +1,167 @@
+package trail
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"permanode/internal/durable"
+)
+
+const (
+	headFile  = "HEAD"
+	dayLayout = "2006-01-02"
+	daySuffix = ".ndjson"
+)
+
+// Head is the newest line that is on disk.
+type Head struct {
+	Seq    uint64 `json:"seq"`
+	SHA256 string `json:"sha256"`
+	File   string `json:"file"`
+	Bytes  int64  `json:"bytes"` // where the line ends in the file
+}
+
+func (h Head) state() state { return state{h.Seq, h.SHA256} }
+
+// readHead returns the head that was noted; there is false if none was.
+func readHead(dir string) (h Head, there bool, err error) {
+	raw, err := readSmall(filepath.Join(dir, headFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return h, false, nil
+	}
+	if err != nil {
+		return h, false, err
+	}
+	if err := json.Unmarshal(raw, &h); err != nil {
+		return Head{}, true, fmt.Errorf("%s is no JSON object: %w", headFile, err)
+	}
+	if _, ok := dayOf(h.File); !ok || h.Seq == 0 || len(h.SHA256) != len(zeroHash) || h.Bytes < 1 {
+		return Head{}, true, fmt.Errorf("%s names no line", headFile)
+	}
+	return h, true, nil
+}
+
+func readSmall(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, 4096))
+}
+
+// writeHead notes h. It comes after the sync of the line, so that it never names one that is not there.
+func writeHead(dir string, h Head) error {
+	raw, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(filepath.Join(dir, headFile), append(raw, '\n'), 0o600)
+}
+
+func dayFile(at time.Time) string { return at.UTC().Format(dayLayout) + daySuffix }
+
+// dayOf returns the day of a file of lines.
+func dayOf(file string) (day string, ok bool) {
+	day, ok = strings.CutSuffix(file, daySuffix)
+	at, err := time.Parse(dayLayout, day)
+	return day, ok && err == nil && at.Format(dayLayout) == day
+}
+
+func tornFile(seq uint64, k int) string { return fmt.Sprintf("torn-%d-%d.bin", seq, k) }
+
+// tornSeq returns the number of the start line that names a torn file.
+func tornSeq(file string) (seq uint64, ok bool) {
+	var k int
+	if n, err := fmt.Sscanf(file, "torn-%d-%d.bin", &seq, &k); n != 2 || err != nil {
+		return 0, false
+	}
+	return seq, file == tornFile(seq, k)
+}
+
+// isTemporary tells what a killed write of HEAD leaves.
+func isTemporary(file string) bool {
+	rest, ok := strings.CutPrefix(file, "."+headFile+".tmp")
+	_, err := strconv.ParseUint(rest, 10, 64)
+	return ok && err == nil
+}
+
+// contents are the names in a trail, each list in order.
+type contents struct{ days, torn, foreign []string }
+
+func list(dir string) (c contents, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return c, err
+	}
+	for _, e := range entries {
+		name := e.Name()
+		_, isDay := dayOf(name)
+		_, isTorn := tornSeq(name)
+		switch {
+		case !e.Type().IsRegular():
+			c.foreign = append(c.foreign, name)
+		case isDay:
+			c.days = append(c.days, name)
+		case isTorn:
+			c.torn = append(c.torn, name)
+		case name != headFile && !isTemporary(name):
+			c.foreign = append(c.foreign, name)
+		}
+	}
+	return c, nil
+}
+
+// lines reads a file of lines from an offset on, with bounded memory.
+type lines struct {
+	r    *bufio.Reader
+	at   int64 // where the next line begins
+	long bool  // the line is longer than any: it is left out
+}
+
+func newLines(r io.Reader, at int64) *lines { return &lines{r: bufio.NewReaderSize(r, 64<<10), at: at} }
+
+// next returns the next line with its newline; whole is false for what has none. At the end of the file it returns
+// nothing and io.EOF.
+func (s *lines) next(buf []byte) (raw []byte, whole bool, err error) {
+	raw, s.long = buf[:0], false
+	for {
+		part, err := s.r.ReadSlice('\n')
+		s.at += int64(len(part))
+		if s.long = s.long || len(raw)+len(part) > maxLine; !s.long {
+			raw = append(raw, part...)
+		}
+		switch {
+		case err == nil:
+			return raw, true, nil
+		case errors.Is(err, bufio.ErrBufferFull):
+		case errors.Is(err, io.EOF) && (len(raw) > 0 || s.long):
+			return raw, false, nil
+		default:
+			return nil, false, err
+		}
+	}
+}
+
+// lineEndingAt returns the line of a file that ends at an offset.
+func lineEndingAt(f io.ReaderAt, end int64) ([]byte, error) {
+	from := max(0, end-maxLine)
+	buf := make([]byte, end-from)
+	if _, err := f.ReadAt(buf, from); err != nil {
+		return nil, err
+	}
+	if buf[len(buf)-1] != '\n' {
+		return nil, errors.New("no line ends there")
+	}
+	return buf[bytes.LastIndexByte(buf[:len(buf)-1], '\n')+1:], nil
+}

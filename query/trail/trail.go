@@ -1,0 +1,411 @@
+package trail
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"permanode/internal/durable"
+)
+
+// ErrUnavailable says that the disk takes no lines, so that a call could not be recorded.
+var ErrUnavailable = errors.New("access cannot be recorded")
+
+const (
+	batchTime  = 500 * time.Millisecond // a line waits as long, and a sync, before it is on disk
+	batchLines = 1000                   // or until so many wait
+	maxQueue   = 16384                  // lines that wait
+	maxWaiting = 16 << 20               // and their bytes
+)
+
+// Options are what a trail needs.
+type Options struct {
+	Log *slog.Logger // of what goes wrong, and of the heads
+}
+
+// file is what a trail needs of a file of lines.
+type file interface {
+	io.WriteCloser
+	Sync() error
+	Truncate(size int64) error
+}
+
+// seams are what tests replace.
+type seams struct {
+	now  func() time.Time
+	open func(name string, flag int, perm os.FileMode) (file, error)
+}
+
+// Trail is an access trail that takes lines. It is safe for concurrent use. One process has it at a time: the one that
+// holds the archive.
+type Trail struct {
+	dir string
+	log *slog.Logger
+	seams
+
+	mu      sync.Mutex // guards what follows, up to the blank line
+	queue   []entry
+	waiting int // bytes in queue, about
+	full    uint64
+	broken  error // why the last batch is not on disk
+	closed  bool
+	head    Head
+	counts  counts
+
+	wake chan struct{} // there is work now
+	quit chan struct{} // closed by Close
+	done chan struct{} // the writer has ended
+
+	// Of the writer alone.
+	f    file
+	at   state
+	day  string // name of the newest file; "" before the first
+	size int64  // of it that is synced
+}
+
+// entry is a line that waits.
+type entry struct {
+	line line
+	at   time.Time
+	size int
+	sync chan error // of AppendSync; takes one
+}
+
+// Open opens the trail in dir, which it makes if need be, and writes a start line. It fails if that line does not get to
+// disk. What it finds wrong is in the start line and the log; nothing of it is repaired.
+func Open(dir string, o Options) (*Trail, error) {
+	return open(dir, o, seams{time.Now, func(name string, flag int, perm os.FileMode) (file, error) { return os.OpenFile(name, flag, perm) }})
+}
+
+func open(dir string, o Options, s seams) (*Trail, error) {
+	t := &Trail{
+		dir: dir, log: o.Log, seams: s,
+		wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("access trail: %w", err)
+	}
+	if err := durable.SyncDir(filepath.Dir(dir)); err != nil {
+		return nil, fmt.Errorf("access trail: %w", err)
+	}
+	end, err := recoverTrail(dir)
+	if err != nil {
+		return nil, fmt.Errorf("access trail %s: %w", dir, err)
+	}
+	t.at, t.day, t.size = end.state, end.file, end.bytes
+	t.queue = []entry{{line: line{Event: start, started: &end.begin}, at: t.now()}}
+	if t.flush(); t.broken != nil {
+		return nil, fmt.Errorf("access trail %s: %w", dir, errors.Join(t.broken, t.closeFile()))
+	}
+	switch b := end.begin; {
+	case b.Note != "":
+		t.log.Error("the access trail is not as it was", "dir", dir, "why", b.Note, "hint", "permanode check --access; put back what is missing from a copy")
+	case b.After == "kill":
+		t.log.Warn("the access trail ends without a stop: up to a second of calls before may not be in it", "dir", dir, "torn", len(b.Torn))
+	}
+	t.logHead("the access trail goes on")
+	go t.write()
+	return t, nil
+}
+
+// Ready returns nil while the trail takes lines, and else an error that wraps [ErrUnavailable] and says why. It is asked
+// before the work of a call.
+func (t *Trail) Ready() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.ready(2)
+}
+
+// ready judges the queue with 1/share of its room.
+func (t *Trail) ready(share int) error {
+	switch {
+	case t.closed:
+		return fmt.Errorf("%w: the service stops", ErrUnavailable)
+	case t.broken != nil:
+		return fmt.Errorf("%w: %w", ErrUnavailable, t.broken)
+	case len(t.queue) >= maxQueue/share || t.waiting >= maxWaiting/share:
+		return fmt.Errorf("%w: the disk is slow: %d lines wait for it", ErrUnavailable, len(t.queue))
+	}
+	return nil
+}
+
+// Append puts the line of e on disk within a second, or as soon as the disk takes lines again. It never waits. It fails,
+// with [ErrUnavailable], only if there is no room in memory; the number of such lines is in a line of its own, later.
+func (t *Trail) Append(e Event) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed || len(t.queue) >= maxQueue || t.waiting >= maxWaiting {
+		t.full++
+		t.counts.lost++
+		return fmt.Errorf("%w: %d lines wait for the disk", ErrUnavailable, len(t.queue))
+	}
+	t.add(entry{line: lineOf(&e)})
+	if len(t.queue) >= batchLines {
+		t.poke()
+	}
+	return nil
+}
+
+// AppendSync returns once the line of e is on disk. It fails with [ErrUnavailable], or with ctx, and then the line may be
+// in the trail or not.
+func (t *Trail) AppendSync(ctx context.Context, e Event) error {
+	done := make(chan error, 1)
+	t.mu.Lock()
+	if err := t.ready(1); err != nil {
+		t.mu.Unlock()
+		return err
+	}
+	t.add(entry{line: lineOf(&e), sync: done})
+	t.poke()
+	t.mu.Unlock()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("%w: the disk did not take the line in time: %w", ErrUnavailable, context.Cause(ctx))
+	}
+}
+
+func (t *Trail) add(e entry) {
+	e.at = t.now()
+	e.size = e.line.size()
+	t.queue = append(t.queue, e)
+	t.waiting += e.size
+}
+
+func (t *Trail) poke() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Head returns the newest line on disk.
+func (t *Trail) Head() Head {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.head
+}
+
+// Close writes what waits and a stop line, and ends the writer. Its error says how many lines are not on disk. Nothing may
+// be appended after it.
+func (t *Trail) Close() error {
+	t.mu.Lock()
+	if t.closed {
+		t.mu.Unlock()
+		return nil
+	}
+	t.closed = true
+	t.mu.Unlock()
+	close(t.quit)
+	<-t.done
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.broken != nil {
+		return fmt.Errorf("access trail %s: %d lines are not on disk: %w", t.dir, uint64(len(t.queue))+t.full, t.broken)
+	}
+	return nil
+}
+
+// write puts lines on disk until Close.
+func (t *Trail) write() {
+	defer close(t.done)
+	tick := time.NewTicker(batchTime)
+	defer tick.Stop()
+	for {
+		select {
+		case <-t.wake:
+			t.flush()
+		case <-tick.C:
+			t.flush()
+		case <-t.quit:
+			t.mu.Lock()
+			t.add(entry{line: line{Event: stop}})
+			t.mu.Unlock()
+			t.flush()
+			if err := t.closeFile(); err != nil {
+				t.log.Error("close the access trail", "err", err)
+			}
+			t.logHead("the access trail ends")
+			return
+		}
+	}
+}
+
+func (t *Trail) logHead(text string) {
+	h := t.Head()
+	t.log.Info(text, "seq", h.Seq, "sha256", h.SHA256)
+}
+
+// flush puts on disk what waits, a batch for each day. What the disk does not take waits on, except for lines whose caller
+// waits: he is told, and his line is dropped.
+func (t *Trail) flush() {
+	t.mu.Lock()
+	batch, was := t.queue, t.broken
+	if t.full > 0 {
+		batch = append(batch, entry{line: line{Event: lost, Lost: t.full}, at: t.now()})
+		t.full = 0
+	}
+	t.queue, t.waiting = nil, 0
+	t.mu.Unlock()
+	if len(batch) == 0 && was == nil {
+		return
+	}
+	err := t.repair(was != nil)
+	if err == nil && len(batch) == 0 { // nothing waits, so try whether the disk takes anything
+		err = writeHead(t.dir, t.Head())
+	}
+	for err == nil && len(batch) > 0 {
+		n := 0
+		if n, err = t.put(batch); err == nil {
+			batch = batch[n:]
+		}
+	}
+	t.settle(batch, was, err)
+}
+
+// settle puts back what is not on disk.
+func (t *Trail) settle(batch []entry, was, err error) {
+	var left []entry
+	size := 0
+	for _, e := range batch {
+		if e.sync != nil {
+			e.sync <- fmt.Errorf("%w: %w", ErrUnavailable, err)
+			continue
+		}
+		left = append(left, e)
+		size += e.size
+	}
+	t.mu.Lock()
+	t.queue, t.waiting = append(left, t.queue...), t.waiting+size
+	t.broken = err
+	if err != nil {
+		t.counts.failed++
+	}
+	t.mu.Unlock()
+	switch {
+	case err != nil && was == nil:
+		t.log.Error("the access trail cannot be written: calls are refused until it can", "dir", t.dir, "err", err, "hint", "look at the disk: space, errors, permissions")
+	case err == nil && was != nil:
+		t.log.Info("the access trail is written again", "dir", t.dir)
+	}
+}
+
+// put writes and syncs the lines of one day from the front of batch, and returns how many they are. After an error none of
+// them counts.
+func (t *Trail) put(batch []entry) (n int, err error) {
+	day := max(t.day, dayFile(batch[0].at)) // after a clock that was set back the newer day goes on
+	if err := t.openDay(day); err != nil {
+		return 0, err
+	}
+	var out bytes.Buffer
+	at := t.at
+	for n < len(batch) && max(day, dayFile(batch[n].at)) == day {
+		l := &batch[n].line
+		l.Seq, l.Prev, l.Time = at.seq+1, at.hash, batch[n].at.UTC().Format(timeLayout)
+		raw, err := l.encode()
+		if err != nil {
+			return 0, err
+		}
+		at = state{l.Seq, hash(raw)}
+		out.Write(raw)
+		n++
+	}
+	if _, err := t.f.Write(out.Bytes()); err != nil {
+		return 0, fmt.Errorf("write %s: %w", day, err)
+	}
+	if err := t.f.Sync(); err != nil {
+		return 0, fmt.Errorf("sync %s: %w", day, err)
+	}
+	t.at, t.size = at, t.size+int64(out.Len())
+	head := Head{at.seq, at.hash, day, t.size}
+	t.mu.Lock()
+	t.head = head
+	t.counts.lines += uint64(n)
+	t.mu.Unlock()
+	for _, e := range batch[:n] {
+		if e.sync != nil {
+			e.sync <- nil
+		}
+	}
+	if err := writeHead(t.dir, head); err != nil { // the lines are on disk; an older HEAD is true as well
+		t.log.Error("note the head of the access trail", "dir", t.dir, "err", err)
+	}
+	return n, nil
+}
+
+// openDay makes t.f the file of day.
+func (t *Trail) openDay(day string) error {
+	if t.f != nil && t.day == day {
+		return nil
+	}
+	if err := t.closeFile(); err != nil {
+		return err
+	}
+	flag := os.O_WRONLY | os.O_APPEND
+	if day != t.day {
+		flag |= os.O_CREATE | os.O_EXCL
+	}
+	f, err := t.open(filepath.Join(t.dir, day), flag, 0o600)
+	if err != nil {
+		return err
+	}
+	if day != t.day {
+		if t.day != "" {
+			t.logHead("a day of the access trail ends")
+		}
+		t.size = 0
+	}
+	t.f, t.day = f, day
+	return durable.SyncDir(t.dir)
+}
+
+func (t *Trail) closeFile() error {
+	if t.f == nil {
+		return nil
+	}
+	err := t.f.Close()
+	t.f = nil
+	return err
+}
+
+// repair brings the newest file back to what was synced last, after a write that failed: part of it may be there. The file
+// is opened anew, since a sync that failed once may succeed later without having written.
+func (t *Trail) repair(needed bool) error {
+	if !needed || t.day == "" {
+		return nil
+	}
+	if err := t.closeFile(); err != nil {
+		t.log.Debug("close a file of the access trail that failed", "err", err)
+	}
+	f, err := t.open(filepath.Join(t.dir, t.day), os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	t.f = f
+	if err := f.Truncate(t.size); err != nil {
+		return fmt.Errorf("cut %s to its whole lines: %w", t.day, err)
+	}
+	return nil
+}
+
+// size is about what l takes.
+func (l *line) size() int {
+	n := 512
+	if l.call != nil {
+		n += len(l.Query) + len(l.QueryHex)
+		for _, m := range []map[string]string{l.Path, l.Params} {
+			for name, value := range m {
+				n += len(name) + len(value)
+			}
+		}
+	}
+	return n
+}
