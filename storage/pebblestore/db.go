@@ -32,6 +32,11 @@ type DB struct {
 
 	accused sync.Map // names of corrupt files that the log has
 
+	making  sync.Mutex      // held while a checkpoint is made or dropped
+	hashing context.Context // ends the hashing of files for SUMS early; nil: nothing does
+	sumsMu  sync.Mutex
+	hashed  map[string]fileSum // tables of the last checkpoint, which are the store's own; guarded by sumsMu
+
 	// commitMu is held while rows are written: one batch at a time, so that the view before a batch that
 	// fails is the view of everything acknowledged.
 	commitMu sync.Mutex
@@ -280,7 +285,7 @@ func (d *DB) Close() error {
 	d.commitMu.Lock()
 	defer d.commitMu.Unlock()
 	err := d.shutdown()
-	if e := d.lock.Close(); err == nil {
+	if e := d.unlock(); err == nil {
 		err = e
 	}
 	if err != nil {

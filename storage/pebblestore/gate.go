@@ -27,6 +27,7 @@ var errFrozen = errors.New("the directory takes no more writes after a failed on
 // Pebble is being opened a table is swallowed like the rest: the opening ends, and then fails by what the gate says.
 type gate struct {
 	vfs.FS
+	own string // the folder of checkpoints: what fails in it concerns nobody but its maker
 
 	mu       sync.RWMutex // held for reading during every write operation
 	frozen   atomic.Bool
@@ -37,8 +38,14 @@ type gate struct {
 	once     sync.Once
 }
 
-func newGate(fs vfs.FS) *gate {
-	return &gate{FS: fs, stopped: make(chan struct{}), released: make(chan struct{})}
+func newGate(fs vfs.FS, dir string) *gate {
+	return &gate{FS: fs, own: fs.PathJoin(dir, CheckpointName), stopped: make(chan struct{}), released: make(chan struct{})}
+}
+
+// aside reports whether name lies in a checkpoint, or is it.
+func (g *gate) aside(name string) bool {
+	rest, ok := strings.CutPrefix(name, g.own)
+	return ok && (rest == "" || os.IsPathSeparator(rest[0]))
 }
 
 // freeze stops all writing. The first cause stays.
@@ -114,6 +121,9 @@ func (g *gate) open(name string, make func() (vfs.File, error)) (vfs.File, error
 // Create makes a file. A marker names a manifest: Pebble syncs both names at once, so that after a power loss
 // the marker alone could be there. So the manifest's name is synced first.
 func (g *gate) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if g.aside(name) {
+		return g.FS.Create(name, c)
+	}
 	if strings.HasPrefix(g.PathBase(name), "marker.") {
 		_, _ = g.do(func() error { return syncDir(g.FS, g.PathDir(name)) }) // a failure freezes, and open swallows
 	}
@@ -121,6 +131,9 @@ func (g *gate) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 }
 
 func (g *gate) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+	if g.aside(name) {
+		return g.FS.OpenReadWrite(name, c, opts...)
+	}
 	return g.open(name, func() (vfs.File, error) { return g.FS.OpenReadWrite(name, c, opts...) })
 }
 
@@ -137,14 +150,23 @@ func (g *gate) quiet(name string, op func() error) error {
 }
 
 func (g *gate) Link(oldname, newname string) error {
+	if g.aside(newname) {
+		return g.FS.Link(oldname, newname)
+	}
 	return g.quiet(newname, func() error { return g.FS.Link(oldname, newname) })
 }
 
 func (g *gate) Rename(oldname, newname string) error {
+	if g.aside(newname) {
+		return g.FS.Rename(oldname, newname)
+	}
 	return g.quiet(newname, func() error { return g.FS.Rename(oldname, newname) })
 }
 
 func (g *gate) MkdirAll(dir string, perm os.FileMode) error {
+	if g.aside(dir) {
+		return g.FS.MkdirAll(dir, perm)
+	}
 	return g.quiet("", func() error { return g.FS.MkdirAll(dir, perm) })
 }
 
@@ -170,8 +192,8 @@ func (g *gate) RemoveAll(name string) error {
 // OpenDir opens a directory to sync it.
 func (g *gate) OpenDir(name string) (vfs.File, error) {
 	f, err := g.FS.OpenDir(name)
-	if err != nil {
-		return nil, err
+	if err != nil || g.aside(name) {
+		return f, err
 	}
 	return &gateFile{File: f, g: g}, nil
 }

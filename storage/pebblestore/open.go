@@ -38,6 +38,9 @@ type Options struct {
 	Damaged bool
 	// Log gets what Pebble says; nil drops it.
 	Log *slog.Logger
+
+	still bool         // nothing is compacted
+	lock  *pebble.Lock // of the directory, held by the caller; nil: it is taken
 }
 
 // Open opens the store in dir and creates it unless opts.ReadOnly. It fails with storage.ErrLocked,
@@ -64,7 +67,10 @@ func open(dir string, opts Options) (_ *DB, err error) {
 	if err := prepareDir(opts.FS, dir, opts.ReadOnly); err != nil {
 		return nil, err
 	}
-	d := &DB{dir: dir, opts: opts, gate: newGate(opts.FS), nets: map[ledger.NetID]*network{}, writing: map[ledger.NetID]bool{}}
+	if err := unfinishedCopy(opts.FS, dir); err != nil {
+		return nil, err
+	}
+	d := &DB{dir: dir, opts: opts, gate: newGate(opts.FS, dir), nets: map[ledger.NetID]*network{}, writing: map[ledger.NetID]bool{}}
 	d.idle.L = &d.mu
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	if _, err := opts.FS.Stat(opts.FS.PathJoin(dir, SumsName)); opts.ReadOnly && errors.Is(err, os.ErrNotExist) {
@@ -72,12 +78,14 @@ func open(dir string, opts Options) (_ *DB, err error) {
 			return nil, err // before the lock: a directory that is no store is left as it is
 		}
 	}
-	if d.lock, err = lockDir(opts.FS, dir); err != nil {
-		return nil, err
+	if d.lock = opts.lock; d.lock == nil {
+		if d.lock, err = lockDir(opts.FS, dir); err != nil {
+			return nil, err
+		}
 	}
 	defer func() {
 		if err != nil {
-			_ = d.lock.Close()
+			_ = d.unlock()
 		}
 	}()
 	want, err := d.checkSums()
@@ -194,6 +202,14 @@ func lockDir(fs vfs.FS, dir string) (*pebble.Lock, error) {
 	return nil, err
 }
 
+// unlock gives the lock back, unless it is the caller's.
+func (d *DB) unlock() error {
+	if d.opts.lock != nil {
+		return nil
+	}
+	return d.lock.Close()
+}
+
 // checkPresent tells a store from an empty directory, and refuses to start a new store over what is
 // left of an old one: Pebble would remove its tables.
 func (d *DB) checkPresent() error {
@@ -273,6 +289,7 @@ func (d *DB) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 		L0CompactionThreshold:       4,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 		MaxOpenFiles:                1000,
+		DisableAutomaticCompactions: d.opts.still,
 		BytesPerSync:                1 << 20,
 		DisableTableStats:           d.opts.ReadOnly, // nothing is compacted
 	}

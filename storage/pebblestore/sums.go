@@ -3,6 +3,7 @@ package pebblestore
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -21,9 +22,12 @@ import (
 	"permanode/storage"
 )
 
-// followers is the folder below the directory that SUMS passes over: the index has sums of its own, can be deleted and
-// made again at any time, and hashing it at each stop would take as long as reading it.
-const followers = "index"
+// passedOver are the folders below the directory that SUMS passes over. The index has sums of its own, can be deleted and
+// made again at any time, and hashing it at each stop would take as long as reading it. A checkpoint and what a copy has
+// brought so far are no part of the store.
+func passedOver(name string) bool {
+	return name == "index" || name == CheckpointName || name == copyingName
+}
 
 // SumsName is the file that a clean stop leaves: the size and SHA-256 of every other file below the
 // directory, the index apart, and the last unit of every network, hashed itself. It is removed before the first write after
@@ -206,7 +210,11 @@ func (d *DB) hashFile(path, name string) (fileSum, error) {
 		return s, err
 	}
 	h := sha256.New()
-	s.size, err = io.Copy(h, onlyReader{f})
+	ctx := d.hashing
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	s.size, err = io.Copy(h, readerOf{ctx, f})
 	h.Sum(s.sum[:0])
 	return s, errors.Join(err, f.Close())
 }
@@ -250,7 +258,7 @@ func (d *DB) writeSums(units []lastUnit) error {
 	g.SetLimit(hashers)
 	for i, n := range names {
 		g.Go(func() (err error) {
-			if k, ok := d.known[n]; ok { // tables do not change: the sum of when it was written stands, whatever became of the file since
+			if k, ok := d.sumOf(n); ok { // tables do not change: the sum of when it was written stands, whatever became of the file since
 				s.files[i] = k
 				return nil
 			}
@@ -304,7 +312,7 @@ func (d *DB) listFiles(under string) (out []string, err error) {
 		switch {
 		case err != nil:
 			return nil, err
-		case st.IsDir() && rel == followers:
+		case st.IsDir() && passedOver(rel):
 		case st.IsDir():
 			more, err := d.listFiles(rel)
 			if err != nil {

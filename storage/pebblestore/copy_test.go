@@ -1,0 +1,539 @@
+package pebblestore_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"permanode/ledger"
+	"permanode/storage"
+	"permanode/storage/pebblestore"
+	"permanode/storage/storagetest"
+)
+
+func copyStore(from, to string, full bool) (pebblestore.CopyReport, error) {
+	return pebblestore.Copy(context.Background(), from, to, pebblestore.CopyOptions{Codec: storagetest.Codecs, Full: full})
+}
+
+func mustCopy(t *testing.T, from, to string) pebblestore.CopyReport {
+	t.Helper()
+	r, err := copyStore(from, to, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// sameFiles compares two directories, names relative to them.
+func sameFiles(t *testing.T, a, b string) {
+	t.Helper()
+	rel := func(dir string) map[string]string {
+		out := map[string]string{}
+		for name, raw := range tree(t, dir) {
+			out[strings.TrimPrefix(name, dir)] = raw
+		}
+		return out
+	}
+	if x, y := rel(a), rel(b); !maps.Equal(x, y) {
+		t.Errorf("%s holds %q\n%s holds %q", a, slices.Sorted(maps.Keys(x)), b, slices.Sorted(maps.Keys(y)))
+	}
+}
+
+// writing is a store under test that grows.
+type writing struct {
+	*pebblestore.DB
+	g *storagetest.Gen
+	w storage.Writer
+	m *storagetest.Model
+}
+
+func openWriting(t *testing.T, dir string) *writing {
+	t.Helper()
+	db, err := pebblestore.Open(dir, pebblestore.Options{Codec: storagetest.Codecs, Memory: 64 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &writing{DB: db, g: storagetest.NewGen(1, storagetest.Shape{}), m: storagetest.NewModel()}
+	if w.w, err = db.Writer(context.Background(), w.g.Network()); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.w.Open(context.Background(), w.g.Span(), w.g.Opening()); err != nil {
+		t.Fatal(err)
+	}
+	w.m.Open(w.g.Span(), w.g.Opening())
+	t.Cleanup(func() { w.stop(t) })
+	return w
+}
+
+func (w *writing) grow(t *testing.T, n int) {
+	t.Helper()
+	for range n {
+		c := w.g.Next(w.w.Net())
+		if err := w.w.Commit(context.Background(), []*ledger.Cone{c}); err != nil {
+			t.Fatal(err)
+		}
+		w.m.Commit(c)
+	}
+}
+
+func (w *writing) stop(t *testing.T) {
+	t.Helper()
+	if err := errors.Join(w.w.Close(), w.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+func (w *writing) checkpoint(t *testing.T) pebblestore.Checkpoint {
+	t.Helper()
+	c, err := w.Checkpoint(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// expect opens a store for reading and compares it with a model.
+func expect(t *testing.T, dir string, m *storagetest.Model) {
+	t.Helper()
+	db, err := pebblestore.Open(dir, pebblestore.Options{Codec: storagetest.Codecs, ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(m.Check(context.Background(), db, 1, 0), db.Close()); err != nil {
+		t.Errorf("%s: %v", dir, err)
+	}
+}
+
+func TestCheckpoint(t *testing.T) {
+	dir := t.TempDir()
+	w := openWriting(t, dir)
+	if err := w.DropCheckpoint(); err != nil {
+		t.Errorf("dropping none: %v", err)
+	}
+	w.grow(t, 40)
+	c := w.checkpoint(t)
+	then := w.m.Clone()
+	w.grow(t, 40)
+	if c.Dir != filepath.Join(dir, pebblestore.CheckpointName) || c.Files == 0 || c.Bytes == 0 ||
+		len(c.Units) != 1 || c.Units[0].Network != w.g.Network().Name || c.Units[0].Seq != slices.Max(then.Seqs()) {
+		t.Errorf("checkpoint = %+v", c)
+	}
+	expect(t, c.Dir, then) // SUMS fits, or it would not open
+	if _, err := os.Stat(filepath.Join(c.Dir, pebblestore.SumsName)); err != nil {
+		t.Error(err)
+	}
+	c = w.checkpoint(t) // in place of the last
+	expect(t, c.Dir, w.m)
+	if err := w.DropCheckpoint(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(c.Dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the checkpoint is still there: %v", err)
+	}
+	w.checkpoint(t)
+	w.stop(t)
+	expect(t, dir, w.m) // its SUMS says nothing of the checkpoint
+}
+
+func TestCheckpointInUse(t *testing.T) {
+	w := openWriting(t, t.TempDir())
+	w.grow(t, 3)
+	c := w.checkpoint(t)
+	reader, err := pebblestore.Open(c.Dir, pebblestore.Options{Codec: storagetest.Codecs, ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Checkpoint(context.Background()); !errors.Is(err, pebblestore.ErrInUse) {
+		t.Errorf("a checkpoint while one is read: %v", err)
+	}
+	if err := w.DropCheckpoint(); !errors.Is(err, pebblestore.ErrInUse) {
+		t.Errorf("dropped while it is read: %v", err)
+	}
+	if err := reader.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := w.Checkpoint(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("a cancelled checkpoint: %v", err)
+	}
+	w.checkpoint(t)
+	w.grow(t, 3)
+	w.stop(t)
+	if _, err := w.Checkpoint(context.Background()); err == nil {
+		t.Error("a closed store made a checkpoint")
+	}
+}
+
+// TestCheckpointFails: a disk that refuses what belongs to a checkpoint does not stop the store.
+func TestCheckpointFails(t *testing.T) {
+	var on atomic.Bool
+	own := filepath.Join("data", pebblestore.CheckpointName)
+	faulty := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if on.Load() && op.Kind != errorfs.OpStat && strings.HasPrefix(op.Path, own) {
+			return errorfs.ErrInjected
+		}
+		return nil
+	}))
+	g := storagetest.NewGen(1, storagetest.Shape{})
+	db, err := pebblestore.Open("data", faultOptions(faulty))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := db.Writer(context.Background(), g.Network())
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit := func() error { return w.Commit(context.Background(), []*ledger.Cone{g.Next(w.Net())}) }
+	if err := errors.Join(w.Open(context.Background(), g.Span(), g.Opening()), commit()); err != nil {
+		t.Fatal(err)
+	}
+	on.Store(true)
+	if _, err := db.Checkpoint(context.Background()); !errors.Is(err, errorfs.ErrInjected) {
+		t.Errorf("checkpoint: %v", err)
+	}
+	on.Store(false)
+	if err := commit(); err != nil {
+		t.Errorf("the store stopped: %v", err)
+	}
+	if _, err := db.Checkpoint(context.Background()); err != nil {
+		t.Errorf("the next checkpoint: %v", err)
+	}
+	if err := errors.Join(w.Close(), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestCopyGrows backs a store up under growth, each time only what is new, and restores it.
+func TestCopyGrows(t *testing.T) {
+	data, backup := t.TempDir(), filepath.Join(t.TempDir(), "disk", "backup")
+	access := filepath.Join(data, "access")
+	if err := os.Mkdir(access, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	note := func(line string) {
+		f, err := os.OpenFile(filepath.Join(access, "day.ndjson"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err == nil {
+			_, err = f.WriteString(line)
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := openWriting(t, data)
+	var last pebblestore.CopyReport
+	for i := range 4 {
+		w.grow(t, 120)
+		note(fmt.Sprintf("{\"n\":%d}\n{\"torn\"", i))
+		c := w.checkpoint(t)
+		last = mustCopy(t, c.Dir, backup)
+		sameFiles(t, c.Dir, backup)
+		expect(t, backup, w.m)
+		raw, err := os.ReadFile(filepath.Join(backup, "access", "day.ndjson"))
+		if err != nil || !bytes.HasSuffix(raw, []byte(fmt.Sprintf("{\"n\":%d}\n", i))) {
+			t.Errorf("lines of others: %q, %v", raw, err)
+		}
+		note("}\n")
+	}
+	if last.Copied >= last.Files || last.CopiedBytes >= last.Bytes {
+		t.Errorf("nothing was spared: %+v", last)
+	}
+	again := mustCopy(t, filepath.Join(data, pebblestore.CheckpointName), backup)
+	if again.Copied != 0 || again.Removed != 0 || again.Files != last.Files {
+		t.Errorf("without change: %+v", again)
+	}
+	w.stop(t)
+	mustCopy(t, data, backup) // a stopped one is a source too
+	expect(t, backup, w.m)
+	restored := filepath.Join(t.TempDir(), "data")
+	mustCopy(t, backup, restored)
+	sameFiles(t, backup, restored)
+	expect(t, restored, w.m)
+}
+
+func TestCopyRefuses(t *testing.T) {
+	small, large, other := t.TempDir(), t.TempDir(), t.TempDir()
+	filled(t, small, 5)
+	filled(t, large, 9)
+	db, err := pebblestore.Open(other, pebblestore.Options{Codec: storagetest.Codecs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := storagetest.NewGen(2, storagetest.Shape{}) // units of the same numbers
+	w, err := db.Writer(context.Background(), g.Network())
+	if err == nil {
+		err = w.Open(context.Background(), g.Span(), g.Opening())
+	}
+	for range 5 {
+		err = errors.Join(err, w.Commit(context.Background(), []*ledger.Cone{g.Next(w.Net())}))
+	}
+	if err := errors.Join(err, w.Close(), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	unclean, foreign := t.TempDir(), t.TempDir()
+	filled(t, unclean, 5)
+	if err := os.Remove(filepath.Join(unclean, pebblestore.SumsName)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(foreign, "letter.txt"), []byte("dear"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fresh := func() string { return filepath.Join(t.TempDir(), "new") }
+	for _, c := range []struct{ name, from, to, says string }{
+		{"older over newer", small, large, "holds more than"},
+		{"another archive", other, small, "is another archive"},
+		{"another archive, longer", large, other, "is another archive"},
+		{"source not stopped", unclean, fresh(), "was not stopped cleanly"},
+		{"target not stopped", large, unclean, "was not stopped cleanly"},
+		{"target of somebody", large, foreign, "neither empty nor a copy"},
+		{"itself", large, large, "is the directory"},
+		{"into itself", large, filepath.Join(large, "backup"), "lie in each other"},
+		{"above itself", large, filepath.Dir(large), "lie in each other"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			before := map[string]string{}
+			if _, err := os.Stat(c.to); err == nil {
+				before = tree(t, c.to)
+			}
+			_, err := copyStore(c.from, c.to, false)
+			var refused *pebblestore.CopyRefusedError
+			if !errors.As(err, &refused) || !strings.Contains(err.Error(), c.says) || refused.Hint() == "" {
+				t.Errorf("err = %v, want a refusal that says %q", err, c.says)
+			}
+			if len(before) > 0 && !maps.Equal(before, tree(t, c.to)) {
+				t.Error("it changed the target")
+			}
+		})
+	}
+	if _, err := copyStore(t.TempDir(), fresh(), false); !errors.Is(err, storage.ErrNoData) {
+		t.Errorf("from nothing: %v", err)
+	}
+	mustCopy(t, large, small) // the newer over the older
+	sameFiles(t, large, small)
+}
+
+// TestCopyDamage: bytes that are not what SUMS says are never passed on, and --full brings them again.
+func TestCopyDamage(t *testing.T) {
+	data, backup := t.TempDir(), filepath.Join(t.TempDir(), "b")
+	filled(t, data, 30)
+	mustCopy(t, data, backup)
+	table := some(t, backup, "*.sst")
+	flip(t, table)
+	if r := mustCopy(t, data, backup); r.Copied != 0 {
+		t.Errorf("a copy that reads nothing brought %d files", r.Copied)
+	}
+	r, err := copyStore(data, backup, true)
+	if err != nil || r.Copied != 1 {
+		t.Errorf("a full copy brought %d files, %v", r.Copied, err)
+	}
+	sameFiles(t, data, backup)
+
+	flip(t, some(t, data, "*.sst"))
+	fresh := filepath.Join(t.TempDir(), "fresh")
+	if _, err := copyStore(data, fresh, false); !errors.Is(err, storage.ErrCorrupt) {
+		t.Errorf("a damaged source: %v", err)
+	}
+	var half *pebblestore.UnfinishedCopyError
+	if _, err := pebblestore.Open(fresh, pebblestore.Options{Codec: storagetest.Codecs}); !errors.As(err, &half) {
+		t.Errorf("half a copy opens: %v", err)
+	}
+	if r, err := copyStore(backup, fresh, false); err != nil || !r.Resumed && r.Files > r.Copied+1 {
+		t.Errorf("from the good one: %+v, %v", r, err)
+	}
+	sameFiles(t, backup, fresh)
+}
+
+func flip(t *testing.T, name string) {
+	t.Helper()
+	raw, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw[len(raw)/3] ^= 1
+	if err := os.WriteFile(name, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// backups makes checkpoints and copies part of a job.
+func backups(j *job, rng *rand.Rand, begun, done func(*storagetest.Model)) {
+	for i := len(j.steps); i > 1; i-- {
+		if rng.IntN(8) != 0 {
+			continue
+		}
+		j.steps = slices.Insert(j.steps, i, func(j *job) error {
+			c, err := j.db.Checkpoint(context.Background())
+			if err != nil {
+				return err
+			}
+			begun(j.model)
+			_, err = pebblestore.Copy(context.Background(), c.Dir, "backup", pebblestore.CopyOptions{Codec: storagetest.Codecs, FS: j.fs})
+			if err == nil {
+				done(j.model)
+			}
+			return err
+		})
+	}
+}
+
+// TestCopyCrash loses power at any moment of a job that is backed up: the store is what it would be without, and
+// the backup is the last one, or the one under way, or refuses to be opened; a copy made then ends it.
+func TestCopyCrash(t *testing.T) {
+	pebblestore.SmallChunks(t)
+	pebblestore.SmallBlocks(t)
+	const seed = 31
+	run := func(rng *rand.Rand, at int64) (int64, error) {
+		mem := vfs.NewCrashableMem()
+		var clone *vfs.MemFS
+		var n atomic.Int64
+		var once sync.Once
+		var crashed atomic.Bool
+		var mu sync.Mutex
+		var sure, maybe, sureThen, maybeThen *storagetest.Model
+		j := newJob(seed)
+		backups(j, rand.New(rand.NewPCG(seed, 9)), func(m *storagetest.Model) { mu.Lock(); maybe = m; mu.Unlock() },
+			func(m *storagetest.Model) { mu.Lock(); sure = m; mu.Unlock() })
+		var left acked
+		keep, pick := 25*rng.IntN(5), rand.New(rand.NewPCG(rng.Uint64(), 1))
+		fs := &faultFS{mem, func(k kind) (error, error) {
+			if isWrite(k) && n.Add(1) >= at {
+				once.Do(func() {
+					from := j.acknowledged()
+					mu.Lock()
+					sureThen = sure
+					mu.Unlock()
+					clone = mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: keep, RNG: pick})
+					mu.Lock()
+					maybeThen = maybe
+					mu.Unlock()
+					left = j.since(from)
+					crashed.Store(true)
+				})
+			}
+			return nil, nil
+		}}
+		if err := errors.Join(j.run(fs, crashed.Load), j.db.Close()); err != nil || clone == nil {
+			return n.Load(), err
+		}
+		if err := backupAt(clone, "backup", false, sureThen, maybeThen); err != nil {
+			return 0, fmt.Errorf("the backup after the crash: %w", err)
+		}
+		k := newJob(seed)
+		if err := k.recovered(clone, left, false); err != nil {
+			return 0, err
+		}
+		if _, err := pebblestore.Copy(context.Background(), "data", "backup", pebblestore.CopyOptions{Codec: storagetest.Codecs, FS: clone}); err != nil {
+			return 0, fmt.Errorf("the copy after the crash: %w", err)
+		}
+		db, err := pebblestore.Open("backup", pebblestore.Options{Codec: storagetest.Codecs, FS: clone, ReadOnly: true, Memory: 16 << 20})
+		if err != nil {
+			return 0, fmt.Errorf("open the backup in the end: %w", err)
+		}
+		return 0, errors.Join(matches(db, left), db.Close())
+	}
+	total, err := run(rand.New(rand.NewPCG(1, 1)), 1<<60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	campaign(t, 5_000, func(_ *testing.T, rng *rand.Rand) error {
+		_, err := run(rng, 1+rng.Int64N(total))
+		return err
+	})
+}
+
+// TestCopyFaults: whatever operation fails while a copy is made, the target is the last one or no archive, and the copy
+// can be made when the disk is well again.
+func TestCopyFaults(t *testing.T) {
+	data := "data"
+	mem := vfs.NewMem()
+	first, then := storagetest.NewModel(), storagetest.NewModel()
+	j := newJob(33)
+	if err := j.run(mem, func() bool { return j.done > 12 }); err != nil {
+		t.Fatal(err)
+	}
+	first = j.model.Clone()
+	if err := j.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o := pebblestore.CopyOptions{Codec: storagetest.Codecs, FS: mem}
+	if _, err := pebblestore.Copy(context.Background(), data, "old", o); err != nil {
+		t.Fatal(err)
+	}
+	j.db = nil
+	if err := j.run(mem, never); err != nil {
+		t.Fatal(err)
+	}
+	then = j.model.Clone()
+	if err := j.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	try := func(at int64, to string) (int64, error) {
+		var n atomic.Int64
+		fs := &faultFS{mem, func(kind) (error, error) {
+			if n.Add(1) == at {
+				return errorfs.ErrInjected, nil
+			}
+			return nil, nil
+		}}
+		_, err := pebblestore.Copy(context.Background(), data, to, pebblestore.CopyOptions{Codec: storagetest.Codecs, FS: fs})
+		return n.Load(), err
+	}
+	clone := func(to string) {
+		if _, err := pebblestore.Copy(context.Background(), "old", to, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	clone("count")
+	total, err := try(1<<60, "count")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	campaign(t, 5_000, func(_ *testing.T, rng *rand.Rand) error {
+		n++
+		to := fmt.Sprintf("to%d", n)
+		clone(to)
+		defer func() { _ = mem.RemoveAll(to) }()
+		at := 1 + rng.Int64N(total)
+		if _, err := try(at, to); err != nil {
+			if err := backupAt(mem, to, false, first, then); err != nil {
+				return fmt.Errorf("operation %d of %d: %w", at, total, err)
+			}
+		}
+		if _, err := pebblestore.Copy(context.Background(), data, to, o); err != nil {
+			return fmt.Errorf("operation %d of %d: the copy afterwards: %w", at, total, err)
+		}
+		return backupAt(mem, to, true, then)
+	})
+}
+
+// backupAt opens what a fault left of a backup: one of the models, of which nil is none yet; half a copy unless done.
+func backupAt(fs vfs.FS, dir string, done bool, may ...*storagetest.Model) error {
+	db, err := pebblestore.Open(dir, pebblestore.Options{Codec: storagetest.Codecs, FS: fs, ReadOnly: true, Memory: 16 << 20})
+	var half *pebblestore.UnfinishedCopyError
+	switch {
+	case errors.As(err, &half) && !done:
+		return nil
+	case errors.Is(err, storage.ErrNoData) && slices.Contains(may, nil):
+		return nil
+	case err != nil:
+		return err
+	}
+	may = slices.DeleteFunc(may, func(m *storagetest.Model) bool { return m == nil })
+	return errors.Join(matches(db, may), db.Close())
+}
