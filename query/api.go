@@ -7,11 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 	"strconv"
-	"sync"
 
 	"permanode/ledger"
+	"permanode/query/access"
 )
 
 // Component is one part of the service in /readyz.
@@ -30,134 +29,18 @@ type Config struct {
 	// Live returns what the service does, by network name; it must not block. nil: nothing.
 	Live func() map[string]Live
 	Log  *slog.Logger
+	// Callers says who asks; with it what is read needs a key. nil: everybody is the local user, for a service that
+	// only this machine reaches.
+	Callers func(*http.Request) (access.Caller, error)
+	Rates   Rates    // zero: no limits
+	Origins []string // of web pages that may read answers; "*": all. See CheckOrigin
+	Hosts   []string // names of the service, besides addresses and localhost, in lower case; nil: it answers to any
 }
 
 const (
 	defaultLimit = 100
 	maxLimit     = 1000
 )
-
-// api answers requests. Its only changing state is the bounds on parallel requests.
-type api struct {
-	Config
-	routes []route
-	slots  [len(parallel)]chan struct{}
-}
-
-// Handler returns the native API: all routes of the table in routes.go.
-func Handler(c Config) http.Handler {
-	a := &api{Config: c}
-	for of, most := range parallel {
-		a.slots[of] = make(chan struct{}, most)
-	}
-	a.routes = a.table()
-	return a
-}
-
-// ServeHTTP checks everything that a stranger can get wrong, finds the route and lets it answer. What fails after the
-// first byte breaks the connection, so that nobody takes a part for the whole.
-func (a *api) ServeHTTP(raw http.ResponseWriter, r *http.Request) {
-	id, w := requestID(), newResponse(raw)
-	h := w.Header()
-	h.Set("X-Request-Id", id)
-	h.Set("X-Content-Type-Options", "nosniff")
-	defer a.recovered(w, id)
-	err := a.answer(w, r)
-	switch {
-	case err == nil || w.hijacked:
-		return
-	case w.status != 0:
-		panic(http.ErrAbortHandler)
-	case r.Context().Err() != nil:
-		return
-	}
-	p := problemOf(err)
-	if p.Status >= http.StatusInternalServerError {
-		a.Log.Error("request failed", "request_id", id, "err", err)
-	}
-	p.write(w, id)
-}
-
-// writer sends an answer. It fails before the first byte or never; one of classExport or classStream may fail in the
-// middle, which breaks the connection.
-type writer func(http.ResponseWriter) error
-
-// answer is the way of a request from its first byte to the last one of its answer.
-func (a *api) answer(w *response, r *http.Request) error {
-	q, err := a.understand(w, r)
-	if err != nil || q == nil {
-		return err
-	}
-	free, err := a.slot(q.route.class)
-	if err != nil {
-		return err
-	}
-	defer free()
-	ctx, end := w.prepare(r, q.route.class)
-	defer end()
-	send, err := q.route.handle(ctx, q)
-	if err != nil {
-		return err
-	}
-	if !q.route.class.long() {
-		free() // a client that reads slowly keeps nobody waiting
-	}
-	return send(w)
-}
-
-// understand reads a request. It returns nil and no error when that answered it already. Whoever sends a body that is not
-// read gets the connection closed, so that the rest of it is not taken for the next request.
-func (a *api) understand(w *response, r *http.Request) (*request, error) {
-	p := checkRequest(r)
-	if p == nil {
-		p = a.known(w.Header(), r)
-	}
-	var q *request
-	if p == nil {
-		q, p = a.match(w.Header(), r)
-	}
-	if p == nil {
-		p = q.readBody(w, r)
-	}
-	if p != nil {
-		if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
-			w.Header().Set("Connection", "close")
-		}
-		return nil, p
-	}
-	if q == nil {
-		w.WriteHeader(http.StatusNoContent)
-	}
-	return q, nil
-}
-
-// long says that the writer does the work, for as long as the client reads.
-func (c class) long() bool { return c == classExport || c == classStream }
-
-// slot takes one of the requests of a class that may be in work at once. free may be called more than once.
-func (a *api) slot(of class) (free func(), err error) {
-	select {
-	case a.slots[of] <- struct{}{}:
-		return sync.OnceFunc(func() { <-a.slots[of] }), nil
-	default:
-		return nil, problem("overloaded", "%d requests of this kind are in work: ask again in a few seconds", parallel[of])
-	}
-}
-
-// recovered turns a bug into an answer: the asker gets a request id, the log gets the stack.
-func (a *api) recovered(w *response, id string) {
-	fault := recover()
-	if fault == nil {
-		return
-	}
-	if fault != http.ErrAbortHandler {
-		a.Log.Error("request panicked", "request_id", id, "err", fault, "stack", string(debug.Stack()))
-	}
-	if w.status != 0 {
-		panic(http.ErrAbortHandler)
-	}
-	problemOf(fmt.Errorf("panic: %v", fault)).write(w, id)
-}
 
 func sendJSON(status int, v any, err error) (writer, error) {
 	if err != nil {
@@ -185,9 +68,6 @@ func send(status int, contentType string, body []byte) writer {
 		h := w.Header()
 		h.Set("Content-Type", contentType)
 		h.Set("Content-Length", strconv.Itoa(len(body)))
-		if h.Get("Cache-Control") == "" {
-			h.Set("Cache-Control", "no-store")
-		}
 		w.WriteHeader(status)
 		_, _ = w.Write(body) // a client that is gone needs no answer
 		return nil
@@ -410,7 +290,7 @@ func (a *api) record(ctx context.Context, q *request) (writer, error) {
 // immutable marks an answer that can never change: it is named by the hash of its content.
 func immutable(send writer) writer {
 	return func(w http.ResponseWriter) error {
-		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+		w.Header().Set("Cache-Control", cacheForever)
 		return send(w)
 	}
 }

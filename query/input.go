@@ -26,6 +26,8 @@ type request struct {
 	header http.Header
 	http   *http.Request // as it came, for what takes the connection over
 	caller access.Caller
+	head   bool     // HEAD: the answer is not wanted
+	wrong  *Problem // of its path and parameters; told to who may ask
 	noted  noted
 }
 
@@ -86,12 +88,12 @@ func (a *api) match(h http.Header, r *http.Request) (*request, *Problem) {
 			allowed = append(allowed, rt.methods()...)
 			continue
 		}
+		q := &request{route: rt, vars: vars, header: r.Header, http: r, head: r.Method == http.MethodHead}
 		_, free := vars[anyBytes]
-		if p := checkSegments(r.URL, segments, free); p != nil {
-			return nil, p
+		if q.wrong = checkSegments(r.URL, segments, free); q.wrong == nil {
+			q.params, q.wrong = queryParams(r.URL.RawQuery, rt.params)
 		}
-		params, p := queryParams(r.URL.RawQuery, rt.params)
-		return &request{route: rt, vars: vars, params: params, header: r.Header, http: r}, p
+		return q, nil
 	}
 	if len(allowed) > 0 {
 		return nil, notAllowed(h, r, allowed)
@@ -134,7 +136,7 @@ func (a *api) known(h http.Header, r *http.Request) *Problem {
 
 // readBody reads the body of a POST, and refuses that of everything else.
 func (q *request) readBody(w *response, r *http.Request) *Problem {
-	if q == nil || q.route.method != http.MethodPost {
+	if q.route.method != http.MethodPost {
 		return refuseBody(r)
 	}
 	if r.ContentLength > maxBody {

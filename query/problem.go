@@ -56,12 +56,12 @@ var problemTypes = map[string]struct {
 	"headers-too-large":      {"Headers too large", http.StatusRequestHeaderFieldsTooLarge},
 	"corrupt":                {"Stored bytes are damaged", http.StatusInternalServerError},
 	"internal":               {"Internal error", http.StatusInternalServerError},
-	"unauthorized":   {"A key is needed", http.StatusUnauthorized},
-	"forbidden":   {"The key may not do this", http.StatusForbidden},
-	"cross-site":   {"Sent by another site", http.StatusForbidden},
-	"not-acceptable":   {"No acceptable form", http.StatusNotAcceptable},
-	"bad-host":   {"Not this service", http.StatusMisdirectedRequest},
-	"rate-limited":   {"Too many requests", http.StatusTooManyRequests},
+	"unauthorized":           {"A key is needed", http.StatusUnauthorized},
+	"forbidden":              {"The key may not do this", http.StatusForbidden},
+	"cross-site":             {"Sent by another site", http.StatusForbidden},
+	"not-acceptable":         {"No acceptable form", http.StatusNotAcceptable},
+	"bad-host":               {"Not this service", http.StatusMisdirectedRequest},
+	"rate-limited":           {"Too many requests", http.StatusTooManyRequests},
 	"overloaded":             {"Too many requests at once", http.StatusServiceUnavailable},
 	"timeout":                {"Took too long", http.StatusServiceUnavailable},
 }
@@ -134,10 +134,16 @@ func queryProblem(err error) *Problem {
 
 func (p *Problem) write(w http.ResponseWriter, instance string) {
 	h := w.Header()
+	for _, name := range []string{"Accept-Ranges", "Content-Disposition", "Content-Length", "ETag", "Link", "Trailer"} {
+		h.Del(name) // of an answer that did not come about
+	}
 	h.Set("Content-Type", problemMedia)
 	h.Set("Cache-Control", "no-store")
-	if p.Status == http.StatusServiceUnavailable {
+	switch p.Status {
+	case http.StatusServiceUnavailable:
 		h.Set("Retry-After", "5")
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", `Bearer realm="permanode"`)
 	}
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(p.encode(instance)) // a client that is gone needs no answer

@@ -30,7 +30,7 @@ const (
 
 // parallel is how many requests of a class may be in work at once. Each class has a pool of its own, so that exports
 // and streams never starve the others.
-var parallel = [...]int{classPlain: 256, classSearch: 64, classExport: 16, classStream: 2048}
+var parallel = [...]int{classPlain: 256, classProbe: 64, classSearch: 64, classExport: 16, classStream: 2048}
 
 var (
 	// errClosing is the cause of the end of the context of exports and streams when the service stops.

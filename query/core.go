@@ -1,0 +1,169 @@
+package query
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"permanode/query/access"
+)
+
+// api answers requests. Its only changing state is who asked how much, and what is in work.
+type api struct {
+	Config
+	routes  []route
+	slots   [len(parallel)]chan struct{}
+	callers *callers
+	sites   *sites
+}
+
+// Handler returns the native API: all routes of the table in routes.go.
+func Handler(c Config) http.Handler {
+	a := &api{Config: c, callers: newCallers(c.Rates, time.Now), sites: newSites(c)}
+	for of, most := range parallel {
+		a.slots[of] = make(chan struct{}, most)
+	}
+	a.routes = a.table()
+	return a
+}
+
+// call is one request on its way.
+type call struct {
+	id      string
+	w       *response
+	r       *http.Request
+	q       *request // nil: it asks for no route
+	caller  access.Caller
+	release func()
+}
+
+// ServeHTTP answers one request. What fails after the first byte breaks the connection, so that nobody takes a part
+// for the whole.
+func (a *api) ServeHTTP(raw http.ResponseWriter, r *http.Request) {
+	c := &call{id: requestID(), w: newResponse(raw, r, a.Callers != nil), r: r}
+	h := c.w.Header()
+	h.Set("X-Request-Id", c.id)
+	h.Set("X-Content-Type-Options", "nosniff")
+	defer a.recovered(c)
+	err := a.answer(c)
+	if err == nil {
+		err = c.w.finish()
+	}
+	switch {
+	case err == nil || c.w.hijacked:
+		return
+	case c.w.status != 0:
+		panic(http.ErrAbortHandler)
+	case r.Context().Err() != nil:
+		return
+	}
+	p := problemOf(err)
+	if p.Status >= http.StatusInternalServerError {
+		a.Log.Error("request failed", "request_id", c.id, "err", err)
+	}
+	if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
+		h.Set("Connection", "close") // the rest of the body must not be taken for the next request
+	}
+	p.write(c.w, c.id)
+	_ = c.w.finish()
+}
+
+// writer sends an answer. It fails before the first byte or never; one of classExport or classStream may fail in the
+// middle, which breaks the connection.
+type writer func(http.ResponseWriter) error
+
+// answer is the way of a request, from what is cheap to refuse to what costs most.
+func (a *api) answer(c *call) error {
+	if err := a.understand(c); err != nil || c.q == nil {
+		return err
+	}
+	if err := a.admit(c); err != nil {
+		return err
+	}
+	defer c.release()
+	if p := c.q.readBody(c.w, c.r); p != nil {
+		return p
+	}
+	of := c.q.route.class
+	free, err := a.slot(of)
+	if err != nil {
+		return err
+	}
+	defer free()
+	ctx, end := c.w.prepare(c.r, of)
+	defer end()
+	send, err := c.q.route.handle(ctx, c.q)
+	if err != nil {
+		return err
+	}
+	if !of.long() {
+		free() // a client that reads slowly keeps nobody waiting
+		return send(c.w)
+	}
+	return send(c.w)
+}
+
+// understand reads the head of a request and finds its route. There is none, and no error, when that answered it.
+func (a *api) understand(c *call) error {
+	h := c.w.Header()
+	p := checkRequest(c.r)
+	if p == nil {
+		p = a.sites.check(h, c.r)
+	}
+	if p == nil {
+		p = a.known(h, c.r)
+	}
+	if p == nil {
+		c.q, p = a.match(h, c.r)
+	}
+	if p == nil {
+		c.w.accepted, p = negotiate(c.r.Header)
+	}
+	if p == nil && c.q == nil {
+		p = refuseBody(c.r)
+	}
+	if p != nil {
+		return a.strange(c, p)
+	}
+	if c.q == nil {
+		a.sites.preflight(h, c.r)
+		c.w.WriteHeader(http.StatusNoContent)
+	}
+	return nil
+}
+
+// long says that the writer does the work, for as long as the client reads.
+func (c class) long() bool { return c == classExport || c == classStream }
+
+// slot takes one of the requests of a class that may be in work at once. free may be called more than once.
+func (a *api) slot(of class) (free func(), err error) {
+	select {
+	case a.slots[of] <- struct{}{}:
+		return sync.OnceFunc(func() { <-a.slots[of] }), nil
+	default:
+		return nil, problem("overloaded", "%d requests of this kind are in work: ask again in a few seconds", parallel[of])
+	}
+}
+
+// recovered turns a bug into an answer: the asker gets a request id, the log gets the stack.
+func (a *api) recovered(c *call) {
+	fault := recover()
+	if fault == nil {
+		return
+	}
+	if err, ok := fault.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(http.ErrAbortHandler)
+	}
+	a.Log.Error("request panicked", "request_id", c.id, "err", fault, "stack", string(debug.Stack()))
+	if c.w.hijacked {
+		return
+	}
+	if c.w.status != 0 {
+		panic(http.ErrAbortHandler)
+	}
+	problemOf(fmt.Errorf("panic: %v", fault)).write(c.w, c.id)
+	_ = c.w.finish()
+}
