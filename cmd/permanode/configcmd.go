@@ -90,8 +90,8 @@ func (p *program) warnEnvironment() {
 		if !strings.HasPrefix(name, envPrefix+"_") {
 			continue
 		}
-		known := false
-		var names []string
+		known := name == envKeyFile
+		names := []string{envKeyFile}
 		for _, s := range scalars {
 			known = known || name == envName(s.key)
 			names = append(names, envName(s.key))

@@ -15,6 +15,14 @@ func (p *program) coverageCommand() *cobra.Command {
 		Long: `Prints for each network the ranges of complete, proven units, the gaps with their reasons, and how many
 records and bytes are held. --json: network, era, ranges[{from,to}], gaps[{from,to,reason}], records, bytes.`,
 		RunE: func(c *cobra.Command, _ []string) error {
+			remote, err := p.remote(&d)
+			if err != nil {
+				return err
+			}
+			if remote != nil {
+				defer remote.Close()
+				return p.coverageFrom(c.Context(), remote, &d)
+			}
 			return p.read(c, &d, func(a *query.Archive, networks []query.Network) error {
 				for _, n := range networks {
 					cov, err := a.Coverage(c.Context(), n)
@@ -25,14 +33,12 @@ records and bytes are held. --json: network, era, ranges[{from,to}], gaps[{from,
 						return err
 					}
 				}
-				if len(networks) == 0 {
-					p.say("the archive holds no network yet")
-				}
-				return nil
+				return p.sayEmpty(len(networks))
 			})
 		},
 	}
 	d.add(c, true)
+	d.addServer(c)
 	c.AddCommand(p.coverageDecideCommand())
 	return c
 }

@@ -18,11 +18,11 @@ import (
 // dataFlags say which archive a command reads, which network of it, and in which form it answers.
 type dataFlags struct {
 	data, config, network string
-	server                string // a running service that is asked instead
-	json                  bool
-	command               string // "permanode status", for hints
-	asks                  bool   // the command takes --server
-	instead               string // of the command, while a service holds the directory
+	serverFlags
+	json    bool
+	command string // "permanode status", for hints
+	asks    bool   // the command takes --server
+	instead string // of the command, while a service holds the directory
 }
 
 func (d *dataFlags) add(c *cobra.Command, withJSON bool) {
@@ -33,28 +33,6 @@ func (d *dataFlags) add(c *cobra.Command, withJSON bool) {
 	if withJSON {
 		c.Flags().BoolVar(&d.json, "json", false, "one JSON object a line")
 	}
-}
-
-// addServer adds --server to a command that can ask a running service instead of reading its directory.
-func (d *dataFlags) addServer(c *cobra.Command) {
-	d.asks = true
-	c.Flags().StringVar(&d.server, "server", "", "address of a running service to ask, such as http://127.0.0.1:8080 (instead of --data or --config)")
-}
-
-// remote returns a client of the service that --server names, nil if it names none.
-func (d *dataFlags) remote() (*client, error) {
-	if d.server == "" {
-		return nil, nil
-	}
-	if d.data != "" || d.config != "" {
-		return nil, usagef("leave all but one out", "--server, --data and --config each name an archive")
-	}
-	if d.network != "" {
-		if err := checkName(d.network); err != nil {
-			return nil, usagef("permanode status lists the networks", "--network %q %w", d.network, err)
-		}
-	}
-	return newClient(d.server)
 }
 
 // where returns the directory and the memory that the flags, config or environment name.

@@ -15,6 +15,7 @@ import (
 	"permanode/internal/durable"
 	"permanode/ledger"
 	"permanode/query"
+	"permanode/query/client"
 	"permanode/storage"
 )
 
@@ -41,11 +42,22 @@ func (p *program) exportCommand() *cobra.Command {
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			text := strings.Join(args, " ")
+			remote, err := p.remote(&d)
+			if err != nil {
+				return err
+			}
+			if remote != nil {
+				defer remote.Close()
+			}
 			switch {
 			case format != query.NDJSON && format != query.CSV && format != "cones":
 				return usagef("use ndjson, csv or cones", "--format %q is no format of an export", format)
 			case format == "cones" && (len(args) > 0 || after != ""):
 				return usagef("leave query and --after out, or use --format ndjson", "a cone file holds whole units, which no query or place selects")
+			case format == "cones" && remote != nil:
+				return usagef("use ndjson or csv, or --data for the directory of a stopped service", "a service gives no cone files")
+			case remote != nil:
+				return p.exportFrom(c.Context(), remote, client.Export{Query: text, Network: d.network, Format: format, After: after}, out)
 			case format == "cones":
 				return p.read(c, &d, func(a *query.Archive, networks []query.Network) error {
 					return p.writeTo(out, func(w io.Writer) error { return p.exportCones(c.Context(), a, networks, w) })
@@ -55,6 +67,7 @@ func (p *program) exportCommand() *cobra.Command {
 		},
 	}
 	d.add(c, false)
+	d.addServer(c)
 	c.Flags().StringVar(&format, "format", format, "ndjson, csv or cones")
 	c.Flags().StringVar(&after, "after", "", "go on behind this row: NETWORK/SEQ/POS, or NETWORK/SEQ where pos is null")
 	c.Flags().StringVarP(&out, "out", "o", "", "file to write (default: standard output)")
@@ -76,26 +89,31 @@ func (p *program) exportRows(c *cobra.Command, d *dataFlags, req query.ExportReq
 			done, err = a.Export(c.Context(), req, w, func(done, total, rows uint64) { m.report(done, total, note(rows)) })
 			return err
 		})
-		var place *query.PlaceError
-		var unsearched *query.UnsearchedError
-		switch {
-		case errors.As(err, &place):
-			return usagef(place.Hint(), "--after: %w", err)
-		case err != nil && !errors.Is(err, storage.ErrIncomplete), errors.As(err, &unsearched):
-		case req.Format == query.CSV:
-			m.end()
-			p.say("X-Rows: %d", done.Rows)
-			p.say("X-Sha256: %s", done.SHA256)
-		}
-		if req.Query != "" && errors.Is(err, storage.ErrIncomplete) {
-			err = &incompleteExport{err}
-		}
-		return err
+		m.end()
+		return p.exported(req.Format, req.Query, done, err)
 	}
 	if req.Query == "" {
 		return p.read(c, d, write)
 	}
 	return p.readIndexed(c.Context(), d, write)
+}
+
+// exported says what was written and what is missing.
+func (p *program) exported(format, text string, done query.Exported, err error) error {
+	var place *query.PlaceError
+	var unsearched *query.UnsearchedError
+	switch {
+	case errors.As(err, &place):
+		return usagef(place.Hint(), "--after: %w", err)
+	case err != nil && !errors.Is(err, storage.ErrIncomplete), errors.As(err, &unsearched):
+	case format == query.CSV:
+		p.say("X-Rows: %d", done.Rows)
+		p.say("X-Sha256: %s", done.SHA256)
+	}
+	if text != "" && errors.Is(err, storage.ErrIncomplete) {
+		return &incompleteExport{err}
+	}
+	return err
 }
 
 // incompleteExport reports an export whose query could not be asked of all that was wanted.

@@ -24,6 +24,14 @@ type getFlags struct {
 	format string
 }
 
+// one reports whether a form is asked for that only one place has.
+func (g *getFlags) one() bool { return g.raw || g.format != "" }
+
+func severalPlaces(id string) error {
+	return usagef("permanode get without it lists them; ask for one by its own id, or name its --network",
+		"%q has more than one place, and --raw and --format json print one", id)
+}
+
 func (p *program) getCommand() *cobra.Command {
 	var g getFlags
 	c := &cobra.Command{
@@ -36,12 +44,12 @@ func (p *program) getCommand() *cobra.Command {
 			if g.raw && g.format != "" || g.json && (g.raw || g.format != "") {
 				return usagef("leave all but one out", "--raw, --format and --json ask for different forms")
 			}
-			remote, err := g.remote()
+			remote, err := p.remote(&g.dataFlags)
 			if err != nil {
 				return err
 			}
 			if remote != nil {
-				defer remote.close()
+				defer remote.Close()
 				return p.getFrom(c.Context(), remote, args[0], &g)
 			}
 			return p.read(c, &g.dataFlags, func(a *query.Archive, networks []query.Network) error {
@@ -57,16 +65,14 @@ func (p *program) getCommand() *cobra.Command {
 }
 
 func (p *program) get(ctx context.Context, a *query.Archive, networks []query.Network, id string, g *getFlags) error {
-	one := g.raw || g.format != ""
 	const page = 1000
 	for cursor := ""; ; {
 		found, err := a.Find(ctx, networks, id, cursor, page)
 		if err != nil {
 			return err
 		}
-		if one && (len(found.Hits) != 1 || found.Next != "") {
-			return usagef("permanode get without it lists them; ask for one by its own id, or name its --network",
-				"%s has %d places, and --raw and --format json print one", id, found.Total)
+		if g.one() && (len(found.Hits) != 1 || found.Next != "") {
+			return severalPlaces(id)
 		}
 		for _, hit := range found.Hits {
 			if err := p.printHit(ctx, a, hit, g); err != nil {

@@ -1,20 +1,17 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"math"
-	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"permanode/index/lang"
 	"permanode/query"
+	"permanode/query/client"
 	"permanode/storage"
 )
 
@@ -29,9 +26,6 @@ a line, with network, seq, pos and id. How many match, and what was searched, is
 
 Exit status: 0 all that is asked was searched; 2 no query, with a hint; 4 the answer is incomplete: a gap, or the index
 lies behind; 5 no such network.`
-
-// maxPage is how many hits are asked for at once.
-const maxPage = 1000
 
 type searchFlags struct {
 	dataFlags
@@ -51,13 +45,13 @@ func (p *program) searchCommand() *cobra.Command {
 				return err
 			}
 			text := strings.Join(args, " ")
-			remote, err := f.remote()
+			remote, err := p.remote(&f.dataFlags)
 			if err != nil {
 				return err
 			}
 			if remote != nil {
-				defer remote.close()
-				return p.search(c.Context(), remote, &f, text)
+				defer remote.Close()
+				return p.search(c.Context(), serverSearch{remote}, &f, text)
 			}
 			return p.readIndexed(c.Context(), &f.dataFlags, func(a *query.Archive, networks []query.Network) error {
 				return p.search(c.Context(), &ownArchive{a, networks}, &f, text)
@@ -87,29 +81,10 @@ func (f *searchFlags) check(args []string) error {
 	return nil
 }
 
-// most is how many hits are wanted.
-func (f *searchFlags) most() int {
-	if f.all {
-		return math.MaxInt
-	}
-	return f.limit
-}
-
-// searched is what an answer says beside its hits: the object of GET /v1/search without items.
-type searched struct {
-	Query    string                  `json:"query"`
-	Taken    []query.Taken           `json:"taken"`
-	Next     *string                 `json:"next_cursor"`
-	Total    query.Total             `json:"total"`
-	Coverage []query.Extent          `json:"coverage"`
-	Complete bool                    `json:"complete"`
-	Facets   map[string]query.Facets `json:"facets"`
-}
-
 // searcher answers queries: the archive in a directory, or a running service.
 type searcher interface {
 	// each calls do for every hit that f wants, in order.
-	each(ctx context.Context, f *searchFlags, text string, do func(query.Item) error) (searched, error)
+	each(ctx context.Context, f *searchFlags, text string, do func(query.Item) error) (client.Summary, error)
 	// record returns all that can be read of a hit that is a record.
 	record(ctx context.Context, item query.Item) (query.Record, error)
 	// explain returns how a query is understood, as JSON.
@@ -146,7 +121,7 @@ func (p *program) search(ctx context.Context, in searcher, f *searchFlags, text 
 	if err := p.printFacets(f, got.Facets); err != nil {
 		return err
 	}
-	for _, line := range got.lines(shown) {
+	for _, line := range summaryLines(&got, shown) {
 		p.say("%s", plain(line))
 	}
 	if !got.Complete {
@@ -172,8 +147,8 @@ func incompleteHint(why string) string {
 	return "a gap closes when a source has the unit: run ingest again with another --from"
 }
 
-// lines say how many hits there are and what was searched, for a person.
-func (s *searched) lines(shown uint64) (out []string) {
+// summaryLines say how many hits there are and what was searched, for a person.
+func summaryLines(s *client.Summary, shown uint64) (out []string) {
 	for _, t := range s.Taken {
 		out = append(out, fmt.Sprintf("taken for: %s (%s)", t.As, t.Query))
 	}
@@ -190,8 +165,8 @@ func (s *searched) lines(shown uint64) (out []string) {
 			total = "no record matches in what was searched"
 		}
 	}
-	if s.Next != nil {
-		total += fmt.Sprintf(", %d shown: --all shows all of them, --cursor %s the next", shown, *s.Next)
+	if s.NextCursor != nil {
+		total += fmt.Sprintf(", %d shown: --all shows all of them, --cursor %s the next", shown, *s.NextCursor)
 	}
 	out = append(out, total)
 	for _, e := range s.Coverage {
@@ -261,34 +236,34 @@ func (o *ownArchive) request(f *searchFlags, text string) query.SearchRequest {
 	return req
 }
 
-func (o *ownArchive) each(ctx context.Context, f *searchFlags, text string, do func(query.Item) error) (searched, error) {
+func (o *ownArchive) each(ctx context.Context, f *searchFlags, text string, do func(query.Item) error) (client.Summary, error) {
 	req := o.request(f, text)
 	if f.all {
 		got, err := o.archive.Each(ctx, req, do)
 		out := summaryOf(got)
-		out.Next = nil // that of the first page
+		out.NextCursor = nil // that of the first page
 		return out, err
 	}
 	got, err := o.archive.Search(ctx, req)
 	if err != nil {
-		return searched{}, err
+		return client.Summary{}, err
 	}
 	items, err := o.archive.Items(ctx, got.Hits)
 	if err != nil {
-		return searched{}, err
+		return client.Summary{}, err
 	}
 	for _, item := range items {
 		if err := do(item); err != nil {
-			return searched{}, err
+			return client.Summary{}, err
 		}
 	}
 	return summaryOf(got), nil
 }
 
-func summaryOf(got query.SearchResult) searched {
-	s := searched{Query: got.Query, Taken: got.Taken, Total: got.Total, Coverage: got.Searched, Complete: got.Complete, Facets: got.Facets}
+func summaryOf(got query.SearchResult) client.Summary {
+	s := client.Summary{Query: got.Query, Taken: got.Taken, Total: got.Total, Coverage: got.Searched, Complete: got.Complete, Facets: got.Facets}
 	if got.Next != "" {
-		s.Next = &got.Next
+		s.NextCursor = &got.Next
 	}
 	return s
 }
@@ -305,62 +280,10 @@ func (o *ownArchive) record(ctx context.Context, item query.Item) (query.Record,
 	return o.archive.Describe(ctx, o.networks[at], &r)
 }
 
-// params are the parameters of GET /v1/search.
-func (f *searchFlags) params(text string) url.Values {
-	params := url.Values{"q": {text}, "order": {f.order}}
-	for name, value := range map[string]string{"facets": strings.Join(f.facets, ","), "network": f.network, "cursor": f.cursor} {
-		if value != "" {
-			params.Set(name, value)
-		}
-	}
-	return params
-}
-
-func (c *client) each(ctx context.Context, f *searchFlags, text string, do func(query.Item) error) (out searched, err error) {
-	params := f.params(text)
-	left := f.most()
-	for first := true; ; first = false {
-		params.Set("limit", strconv.Itoa(min(left, maxPage)))
-		var got struct {
-			searched
-			Items []query.Item `json:"items"`
-		}
-		if err := c.getJSON(ctx, "/v1/search", params, &got); err != nil {
-			return out, err
-		}
-		if first {
-			out = got.searched
-		}
-		out.Next, out.Complete = got.Next, out.Complete && got.Complete
-		for _, item := range got.Items {
-			if err := do(item); err != nil {
-				return out, err
-			}
-		}
-		left -= len(got.Items)
-		if got.Next == nil || left <= 0 {
-			return out, nil
-		}
-		params.Set("cursor", *got.Next)
-		params.Del("facets")
-	}
-}
-
 func (o *ownArchive) explain(ctx context.Context, f *searchFlags, text string) (json.RawMessage, error) {
 	e, err := o.archive.Explain(ctx, o.request(f, text))
 	if err != nil {
 		return nil, err
 	}
 	return json.Marshal(e)
-}
-
-func (c *client) explain(ctx context.Context, f *searchFlags, text string) (json.RawMessage, error) {
-	params := f.params(text)
-	params.Set("explain", "true")
-	body, err := c.get(ctx, "/v1/search", params)
-	return bytes.TrimSpace(body), err
-}
-
-func (c *client) record(ctx context.Context, item query.Item) (r query.Record, err error) {
-	return r, c.getJSON(ctx, item.Href, nil, &r)
 }

@@ -43,13 +43,13 @@ func (p *program) statusCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "status", Short: "Say what the archive holds and how far it is", Long: statusHelp, Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			remote, err := d.remote()
+			remote, err := p.remote(&d)
 			if err != nil {
 				return err
 			}
 			if remote != nil {
-				defer remote.close()
-				return p.statusOf(c.Context(), remote, &d)
+				defer remote.Close()
+				return p.statusFrom(c.Context(), remote, &d)
 			}
 			return p.status(c.Context(), &d)
 		},
@@ -91,32 +91,6 @@ func (p *program) sayEmpty(networks int) error {
 		p.say("the archive holds no network yet")
 	}
 	return nil
-}
-
-// statusOf asks a running service.
-func (p *program) statusOf(ctx context.Context, c *client, d *dataFlags) error {
-	var got struct {
-		Networks []query.Status `json:"networks"`
-	}
-	if err := c.getJSON(ctx, "/v1/status", nil, &got); err != nil {
-		return err
-	}
-	var known []string
-	shown := 0
-	for _, s := range got.Networks {
-		known = append(known, s.Network)
-		if d.network != "" && d.network != s.Network {
-			continue
-		}
-		shown++
-		if err := p.printStatus(&networkStatus{Status: s}, d.json, true); err != nil {
-			return err
-		}
-	}
-	if d.network != "" && shown == 0 {
-		return &query.UnknownNetworkError{Name: d.network, Known: known}
-	}
-	return p.sayEmpty(len(got.Networks))
 }
 
 func (p *program) printStatus(s *networkStatus, asJSON, asked bool) error {

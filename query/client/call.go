@@ -34,18 +34,18 @@ type call struct {
 	accept string // media type; what is of another one is no answer
 	body   []byte // JSON; nil: GET
 	header http.Header
-	also   int  // a status that is an answer too, beside 200
-	flows  bool // the answer is read for as long as it comes, with c.idle between its bytes; else all of it within c.timeout
+	also   int           // a status that is an answer too, beside 200
+	flows  time.Duration // not 0: the answer is read for as long as it comes, with no longer between its bytes; else all of it within the client's timeout
 }
 
 // answer is what came with status 200. Its reader is to be closed, and is used by one goroutine.
 type answer struct {
 	*http.Response
-	c     *Client
 	asked string
 	ctx   context.Context
 	end   context.CancelCauseFunc
 	watch *time.Timer
+	time  time.Duration // of watch
 	flows bool
 }
 
@@ -53,27 +53,23 @@ type answer struct {
 var errTimeout = errors.New("nothing came in time")
 
 // begin starts the watch over one try.
-func (c *Client) begin(ctx context.Context, asked string, flows bool) *answer {
-	a := &answer{c: c, asked: asked, flows: flows}
+func (c *Client) begin(ctx context.Context, what call) *answer {
+	a := &answer{asked: c.base + what.path, flows: what.flows > 0, time: c.timeout}
+	if a.flows {
+		a.time = what.flows
+	}
 	a.ctx, a.end = context.WithCancelCause(ctx)
-	a.watch = time.AfterFunc(a.patience(), func() {
-		a.end(&NoServiceError{Asked: asked, Err: fmt.Errorf("%w (%s)", errTimeout, a.patience())})
+	a.watch = time.AfterFunc(a.time, func() {
+		a.end(&NoServiceError{Asked: a.asked, Err: fmt.Errorf("%w (%s)", errTimeout, a.time)})
 	})
 	return a
-}
-
-func (a *answer) patience() time.Duration {
-	if a.flows {
-		return a.c.idle
-	}
-	return a.c.timeout
 }
 
 // Read reads the body. An answer that broke off gives a *NoServiceError that wraps io.ErrUnexpectedEOF.
 func (a *answer) Read(p []byte) (int, error) {
 	n, err := a.Body.Read(p)
 	if n > 0 && a.flows {
-		a.watch.Reset(a.patience())
+		a.watch.Reset(a.time)
 	}
 	if err != nil && !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		err = a.broken(err)
@@ -146,7 +142,7 @@ func (c *Client) send(ctx context.Context, what call) (*answer, error) {
 
 // once sends a request once.
 func (c *Client) once(ctx context.Context, what call) (*answer, error) {
-	a := c.begin(ctx, c.base+what.path, what.flows)
+	a := c.begin(ctx, what)
 	req, err := c.request(a, what)
 	if err == nil {
 		if a.Response, err = c.http.Do(req); err != nil {

@@ -17,9 +17,10 @@ import (
 
 // The bounds of a call.
 const (
-	defaultTimeout  = 60 * time.Second // one try of one call; exports and streams end only when nothing comes for as long as idleTime
+	defaultTimeout  = 60 * time.Second // one try of one call; exports and streams end only when nothing comes
 	defaultAttempts = 8                // tries of one call while the service asks for patience
-	idleTime        = 10 * time.Minute // an export without a byte: what the service allows itself
+	exportIdle      = 10 * time.Minute // an export without a byte: what the service allows itself
+	streamIdle      = 60 * time.Second // a stream without a byte: four heartbeats
 	dialTime        = 10 * time.Second
 	maxWait         = 60 * time.Second // the longest Retry-After that is waited for
 	maxAnswer       = 256 << 20        // bytes of one answer; a page of the largest records is far smaller
@@ -34,7 +35,6 @@ type Client struct {
 	key      string
 	http     *http.Client
 	timeout  time.Duration
-	idle     time.Duration
 	attempts int
 	most     int64                                            // bytes of one answer in memory
 	wait     func(ctx context.Context, d time.Duration) error // sleeps; tests count instead
@@ -120,7 +120,7 @@ func New(base string, options ...Option) (*Client, error) {
 	}
 	c := &Client{
 		base:    u.Scheme + "://" + u.Host,
-		timeout: defaultTimeout, idle: idleTime, attempts: defaultAttempts, most: maxAnswer, wait: sleep,
+		timeout: defaultTimeout, attempts: defaultAttempts, most: maxAnswer, wait: sleep,
 		http: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse // a key must not travel on
 		}},
