@@ -28,7 +28,9 @@ type Config struct {
 	Health func() []Component
 	// Live returns what the service does, by network name; it must not block. nil: nothing.
 	Live func() map[string]Live
-	Log  *slog.Logger
+	// Checkpoints makes checkpoints of the store, for backups. nil: none are made.
+	Checkpoints Checkpointer
+	Log         *slog.Logger
 	// Callers says who asks; with it what is read needs a key. nil: everybody is the local user, for a service that
 	// only this machine reaches.
 	Callers func(*http.Request) (access.Caller, error)

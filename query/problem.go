@@ -18,7 +18,7 @@ type Problem struct {
 	Title    string   `json:"title"`
 	Status   int      `json:"status"`
 	Detail   string   `json:"detail"`
-	Instance string   `json:"instance"` // the request id, also in the header X-Request-Id
+	Instance string   `json:"instance,omitempty"` // the request id, also in the header X-Request-Id; "" inside a batch
 	Why      string   `json:"why,omitempty"`
 	Coverage []Extent `json:"coverage,omitempty"` // what was searched
 }
@@ -62,6 +62,9 @@ var problemTypes = map[string]struct {
 	"not-acceptable":         {"No acceptable form", http.StatusNotAcceptable},
 	"bad-host":               {"Not this service", http.StatusMisdirectedRequest},
 	"rate-limited":           {"Too many requests", http.StatusTooManyRequests},
+	"no-checkpoint":          {"No checkpoints are made", http.StatusNotImplemented},
+	"checkpoint-in-use":      {"The checkpoint is being copied", http.StatusConflict},
+	"checkpoint-failed":      {"No checkpoint could be made", http.StatusServiceUnavailable},
 	"overloaded":             {"Too many requests at once", http.StatusServiceUnavailable},
 	"timeout":                {"Took too long", http.StatusServiceUnavailable},
 }
