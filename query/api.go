@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"permanode/ledger"
 	"permanode/query/access"
 )
@@ -31,6 +33,7 @@ type Config struct {
 	// Checkpoints makes checkpoints of the store, for backups. nil: none are made.
 	Checkpoints Checkpointer
 	Log         *slog.Logger
+	Metrics     prometheus.Registerer // nil: nobody counts
 	// Callers says who asks; with it what is read needs a key. nil: everybody is the local user, for a service that
 	// only this machine reaches.
 	Callers func(*http.Request) (access.Caller, error)

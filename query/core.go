@@ -18,11 +18,12 @@ type api struct {
 	slots   [len(parallel)]chan struct{}
 	callers *callers
 	sites   *sites
+	metrics *metrics
 }
 
 // Handler returns the native API: all routes of the table in routes.go.
 func Handler(c Config) http.Handler {
-	a := &api{Config: c, callers: newCallers(c.Rates, time.Now), sites: newSites(c)}
+	a := &api{Config: c, callers: newCallers(c.Rates, time.Now), sites: newSites(c), metrics: newMetrics(c.Metrics)}
 	for of, most := range parallel {
 		a.slots[of] = make(chan struct{}, most)
 	}
@@ -47,6 +48,8 @@ func (a *api) ServeHTTP(raw http.ResponseWriter, r *http.Request) {
 	h := c.w.Header()
 	h.Set("X-Request-Id", c.id)
 	h.Set("X-Content-Type-Options", "nosniff")
+	begun := time.Now()
+	defer func() { a.metrics.answered(c.q, c.w, begun) }()
 	defer a.recovered(c)
 	err := a.answer(c)
 	if err == nil {
@@ -61,6 +64,7 @@ func (a *api) ServeHTTP(raw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p := problemOf(err)
+	a.metrics.refused(p)
 	if p.Status >= http.StatusInternalServerError {
 		a.Log.Error("request failed", "request_id", c.id, "err", err)
 	}
@@ -93,6 +97,7 @@ func (a *api) answer(c *call) error {
 		return err
 	}
 	defer free()
+	defer a.metrics.begin(of)()
 	ctx, end := c.w.prepare(c.r, of)
 	defer end()
 	send, err := c.q.route.handle(ctx, c.q)
@@ -157,6 +162,7 @@ func (a *api) recovered(c *call) {
 	if err, ok := fault.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(http.ErrAbortHandler)
 	}
+	a.metrics.panics.Inc()
 	a.Log.Error("request panicked", "request_id", c.id, "err", fault, "stack", string(debug.Stack()))
 	if c.w.hijacked {
 		return
