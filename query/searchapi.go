@@ -139,11 +139,7 @@ func (a *api) address(ctx context.Context, q *request) (writer, error) {
 	}
 	out := account{Balances: []accountBalance{}}
 	if out.hits, err = a.Archive.hits(ctx, req); err != nil {
-		var bad *QueryError
-		if errors.As(err, &bad) {
-			return nil, problem("bad-id", "%s; %s", bad.What, bad.Fix)
-		}
-		return nil, err
+		return nil, asID(err)
 	}
 	for _, e := range out.Coverage {
 		i := slices.IndexFunc(req.Networks, func(n Network) bool { return n.Name == e.Network })
@@ -161,6 +157,19 @@ func (a *api) address(ctx context.Context, q *request) (writer, error) {
 		}
 	}
 	return sendJSON(http.StatusOK, out, nil)
+}
+
+// asID maps what is wrong with a query that one identifier of the path made: it is no address.
+func asID(err error) error {
+	var bad *QueryError
+	var syntax *lang.SyntaxError
+	switch {
+	case errors.As(err, &bad):
+		return problem("bad-id", "%s; %s", bad.What, bad.Fix)
+	case errors.As(err, &syntax):
+		return problem("bad-id", "it cannot be read (%s): check its prefix, length and letters", syntax.What)
+	}
+	return err
 }
 
 func (a *api) accountBalance(ctx context.Context, n Network, owner string, at Moment) (accountBalance, error) {

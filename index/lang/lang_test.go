@@ -230,6 +230,16 @@ func TestParseTime(t *testing.T) {
 			t.Errorf("%s ends at %v, want %s", text, until, want)
 		}
 	}
+	for _, text := range []string{"0000", "0000-01-01", "0000-12-31T23:59:59Z", "0001-01-01T00:30:00+01:00", "9999-12-31T23:30:00-01:00", "10000-01-01"} {
+		if at, _, _, ok := ParseTime(text); ok {
+			t.Errorf("%s is taken for %v", text, at)
+		}
+	}
+	for _, text := range []string{"0001", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999Z"} {
+		if _, _, _, ok := ParseTime(text); !ok {
+			t.Errorf("%s is no time", text)
+		}
+	}
 }
 
 func FuzzParse(f *testing.F) {

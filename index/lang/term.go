@@ -276,14 +276,15 @@ var times = []struct {
 }
 
 // ParseTime reads a time as the query language writes it: a year, month or day is its first instant in UTC. day
-// reports whether it was a day, month or year, and until is where that ends.
+// reports whether it was a day, month or year, and until is where that ends. Years are 1 to 9999, in UTC: others are
+// mistakes, and above them RFC 3339 has no form.
 func ParseTime(text string) (at, until time.Time, day, ok bool) {
 	for i, f := range times {
 		if !f.form.MatchString(text) {
 			continue
 		}
 		t, err := time.Parse(f.layout, text)
-		if err != nil {
+		if year := t.UTC().Year(); err != nil || year < 1 || year > 9999 {
 			break
 		}
 		years, months, days := [...]int{1, 0, 0, 0}[i], [...]int{0, 1, 0, 0}[i], [...]int{0, 0, 1, 0}[i]
@@ -295,7 +296,7 @@ func ParseTime(text string) (at, until time.Time, day, ok bool) {
 // instant returns the first millisecond at or behind a time.
 func instant(text string, at int) (int64, error) {
 	t, _, _, ok := ParseTime(text)
-	if year := t.UTC().Add(time.Millisecond).Year(); !ok || year < 0 || year > 9999 {
+	if !ok || t.UTC().Add(time.Millisecond).Year() > 9999 {
 		return 0, wrong(at, "write 2026, 2026-11, 2026-11-24 or 2026-11-24T12:00:00Z", "%s is no time", shown(text))
 	}
 	ms := t.UnixMilli()

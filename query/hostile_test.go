@@ -1,0 +1,200 @@
+package query_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	neturl "net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"permanode/query"
+	"permanode/query/openapitest"
+)
+
+// hostile is a service on a real socket, and a place for its log. Requests are written as bytes: nothing on the way
+// repairs them.
+type hostile struct {
+	t     *testing.T
+	spec  *openapitest.Spec
+	addr  string
+	log   safeBuffer
+	asked int
+}
+
+type safeBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+func newHostile(t *testing.T, a *query.Archive) *hostile {
+	t.Helper()
+	s := &hostile{t: t, spec: openapitest.Load(t)}
+	log := slog.New(slog.NewTextHandler(&s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- query.Serve(ctx, ln, query.Handler(query.Config{Archive: a, Version: "v0", Log: log}), log)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		s.checkLog()
+	})
+	s.addr = ln.Addr().String()
+	return s
+}
+
+// checkLog looks for lines that a request wrote: each begins as the handler of the log makes it.
+func (s *hostile) checkLog() {
+	for line := range strings.Lines(s.log.String()) {
+		if !strings.HasPrefix(line, "time=") || strings.ContainsAny(strings.TrimSuffix(line, "\n"), "\r\x1b\x00") {
+			s.t.Errorf("a request wrote into the log: %q", line)
+		}
+	}
+}
+
+// request is what is sent.
+type request struct {
+	method, target string
+	headers        []string
+	body           string
+}
+
+func (r request) String() string {
+	text := r.method + " " + r.target
+	if len(r.headers) > 0 {
+		text += fmt.Sprintf(" %q", r.headers)
+	}
+	if r.body != "" {
+		text += fmt.Sprintf(" with %q", r.body[:min(len(r.body), 60)])
+	}
+	return text[:min(len(text), 300)]
+}
+
+func (r request) wire() []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n", r.method, r.target)
+	for _, h := range r.headers {
+		b.WriteString(h + "\r\n")
+	}
+	if r.body != "" {
+		fmt.Fprintf(&b, "Content-Length: %d\r\n", len(r.body))
+	}
+	b.WriteString("\r\n" + r.body)
+	return b.Bytes()
+}
+
+// ask sends r on a connection of its own.
+func (s *hostile) ask(r request) (answer, time.Duration) {
+	s.t.Helper()
+	s.asked++
+	c, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	began := time.Now()
+	if _, err := c.Write(r.wire()); err != nil {
+		s.t.Fatalf("%s: %v", r, err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: r.method})
+	if err != nil {
+		s.t.Fatalf("%s: %v", r, err)
+	}
+	defer res.Body.Close()
+	took := time.Since(began)
+	if res.StatusCode == http.StatusSwitchingProtocols || strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
+		return answer{res.StatusCode, res.Header, nil}, took
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		s.t.Fatalf("%s: %v after %q", r, err, body)
+	}
+	return answer{res.StatusCode, res.Header, body}, took
+}
+
+// patience is how long a refusal may take. A machine that is busy with other things is asked again: the quickest of a
+// few answers counts.
+const patience = 50 * time.Millisecond
+
+// refused wants a problem of the description, of 4xx, quickly; of the type want, unless that is empty.
+func (s *hostile) refused(r request, want string) {
+	s.t.Helper()
+	got, took := s.ask(r)
+	for range 4 {
+		if took <= patience {
+			break
+		}
+		_, again := s.ask(r)
+		took = min(took, again)
+	}
+	if took > patience {
+		s.t.Errorf("%s: refused in %s", r, took)
+	}
+	if got.status < 400 || got.status > 499 {
+		s.t.Errorf("%s: %d %.200s", r, got.status, got.body)
+		return
+	}
+	s.fine(r, got)
+	if r.method == http.MethodHead {
+		return
+	}
+	var p query.Problem
+	if err := json.Unmarshal(got.body, &p); err != nil || p.Instance != got.header.Get("X-Request-Id") || p.Status != got.status {
+		s.t.Errorf("%s: %v: %.300s", r, err, got.body)
+	}
+	if kind := strings.TrimPrefix(p.Type, "urn:permanode:problem:"); want != "" && kind != want {
+		s.t.Errorf("%s: %s, want %s: %s", r, kind, want, p.Detail)
+	}
+}
+
+// fine wants an answer as it is described, without anything of the service's inside or of the request's making.
+func (s *hostile) fine(r request, got answer) {
+	s.t.Helper()
+	if got.status >= 500 && got.status != http.StatusServiceUnavailable {
+		s.t.Errorf("%s: %d %.300s", r, got.status, got.body)
+	}
+	if u, err := neturl.Parse(r.target); err == nil {
+		if err := s.spec.Check(r.method, u, got.status, got.header, got.body); err != nil {
+			s.t.Errorf("%s: %v", r, err)
+		}
+	}
+	if got.header.Get("Injected") != "" || got.header.Get("X-Request-Id") == "" {
+		s.t.Errorf("%s: headers %v", r, got.header)
+	}
+	if got.status >= 400 {
+		for _, inner := range []string{"goroutine ", ".go:", "runtime.", "panic"} {
+			if bytes.Contains(got.body, []byte(inner)) {
+				s.t.Errorf("%s: the answer has %q: %s", r, inner, got.body)
+			}
+		}
+	}
+}
