@@ -21,6 +21,7 @@ func (a *api) admit(c *call) error {
 	switch p = a.sites.crossSite(c.r); {
 	case lack != nil:
 		p = lack
+		c.noted = a.Trail != nil
 	case c.q.wrong != nil:
 		p = c.q.wrong
 	}

@@ -13,6 +13,7 @@ import (
 
 	"permanode/ledger"
 	"permanode/query/access"
+	"permanode/query/trail"
 )
 
 // Component is one part of the service in /readyz.
@@ -37,9 +38,10 @@ type Config struct {
 	// Callers says who asks; with it what is read needs a key. nil: everybody is the local user, for a service that
 	// only this machine reaches.
 	Callers func(*http.Request) (access.Caller, error)
-	Rates   Rates    // zero: no limits
-	Origins []string // of web pages that may read answers; "*": all. See CheckOrigin
-	Hosts   []string // names of the service, besides addresses and localhost, in lower case; nil: it answers to any
+	Trail   *trail.Trail // records who asked what; nil: nobody does
+	Rates   Rates        // zero: no limits
+	Origins []string     // of web pages that may read answers; "*": all. See CheckOrigin
+	Hosts   []string     // names of the service, besides addresses and localhost, in lower case; nil: it answers to any
 }
 
 const (

@@ -34,29 +34,34 @@ func Handler(c Config) http.Handler {
 // call is one request on its way.
 type call struct {
 	id      string
+	began   time.Time
 	w       *response
 	r       *http.Request
 	q       *request // nil: it asks for no route
 	caller  access.Caller
 	release func()
+	recording
 }
 
 // ServeHTTP answers one request. What fails after the first byte breaks the connection, so that nobody takes a part
 // for the whole.
 func (a *api) ServeHTTP(raw http.ResponseWriter, r *http.Request) {
-	c := &call{id: requestID(), w: newResponse(raw, r, a.Callers != nil), r: r}
+	c := &call{id: requestID(), began: time.Now(), w: newResponse(raw, r, a.Callers != nil), r: r}
 	h := c.w.Header()
 	h.Set("X-Request-Id", c.id)
 	h.Set("X-Content-Type-Options", "nosniff")
-	begun := time.Now()
-	defer func() { a.metrics.answered(c.q, c.w, begun) }()
+	defer func() { a.metrics.answered(c.q, c.w, c.began) }()
+	defer a.recordEnd(c)
 	defer a.recovered(c)
 	err := a.answer(c)
 	if err == nil {
 		err = c.w.finish()
 	}
 	switch {
-	case err == nil || c.w.hijacked:
+	case err == nil:
+		c.whole = true
+		return
+	case c.w.hijacked:
 		return
 	case c.w.status != 0:
 		panic(http.ErrAbortHandler)
@@ -98,6 +103,9 @@ func (a *api) answer(c *call) error {
 	}
 	defer free()
 	defer a.metrics.begin(of)()
+	if err := a.toRecord(c); err != nil {
+		return err
+	}
 	ctx, end := c.w.prepare(c.r, of)
 	defer end()
 	send, err := c.q.route.handle(ctx, c.q)
@@ -107,6 +115,9 @@ func (a *api) answer(c *call) error {
 	if !of.long() {
 		free() // a client that reads slowly keeps nobody waiting
 		return send(c.w)
+	}
+	if err := a.recordBegin(ctx, c); err != nil {
+		return err
 	}
 	return send(c.w)
 }

@@ -65,6 +65,7 @@ var problemTypes = map[string]struct {
 	"no-checkpoint":          {"No checkpoints are made", http.StatusNotImplemented},
 	"checkpoint-in-use":      {"The checkpoint is being copied", http.StatusConflict},
 	"checkpoint-failed":      {"No checkpoint could be made", http.StatusServiceUnavailable},
+	"no-trail":               {"Access cannot be recorded", http.StatusServiceUnavailable},
 	"overloaded":             {"Too many requests at once", http.StatusServiceUnavailable},
 	"timeout":                {"Took too long", http.StatusServiceUnavailable},
 }
