@@ -31,6 +31,9 @@ type Head struct {
 	Bytes  int64  `json:"bytes"` // where the line ends in the file
 }
 
+// noHead is the head before line 1. It is noted too, so that HEAD is there wherever a line is.
+var noHead = Head{SHA256: zeroHash}
+
 func (h Head) state() state { return state{h.Seq, h.SHA256} }
 
 // readHead returns the head that was noted; there is false if none was.
@@ -45,7 +48,7 @@ func readHead(dir string) (h Head, there bool, err error) {
 	if err := json.Unmarshal(raw, &h); err != nil {
 		return Head{}, true, fmt.Errorf("%s is no JSON object: %w", headFile, err)
 	}
-	if _, ok := dayOf(h.File); !ok || h.Seq == 0 || len(h.SHA256) != len(zeroHash) || h.Bytes < 1 {
+	if _, ok := dayOf(h.File); h != noHead && (!ok || h.Seq == 0 || len(h.SHA256) != len(zeroHash) || h.Bytes < 1) {
 		return Head{}, true, fmt.Errorf("%s names no line", headFile)
 	}
 	return h, true, nil

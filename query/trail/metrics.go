@@ -28,7 +28,7 @@ func (m metrics) Describe(out chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (m metrics) Collect(out chan<- prometheus.Metric) {
 	m.t.mu.Lock()
-	c, waiting, ready := m.t.counts, len(m.t.queue), 0.0
+	c, waiting, ready := m.t.counts, len(m.t.queue)+m.t.flying, 0.0
 	if m.t.ready(2) == nil {
 		ready = 1
 	}

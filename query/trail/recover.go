@@ -43,6 +43,10 @@ func recoverTrail(dir string) (e ending, err error) {
 		stands, last = headStands(dir, head)
 	case len(c.days) > 0:
 		e.note("%s is missing", headFile)
+	default: // a new trail
+		if err := writeHead(dir, noHead); err != nil {
+			return e, err
+		}
 	}
 	if err := e.walk(dir, c.days, head, stands, last); err != nil {
 		return e, err
@@ -68,6 +72,9 @@ func (e *ending) note(format string, args ...any) {
 
 // headStands reports whether the line that head names is there, and what it is.
 func headStands(dir string, head Head) (ok bool, event string) {
+	if head == noHead {
+		return true, ""
+	}
 	f, err := os.Open(filepath.Join(dir, head.File))
 	if err != nil {
 		return false, ""
@@ -92,7 +99,7 @@ func (e *ending) walk(dir string, days []string, head Head, stands bool, last st
 	}
 	from, at := len(days)-1, int64(0)
 	if stands {
-		from, at = slices.Index(days, head.File), head.Bytes
+		from, at = max(0, slices.Index(days, head.File)), head.Bytes
 		e.state = head.state()
 	}
 	strict := stands
@@ -110,9 +117,12 @@ func (e *ending) walk(dir string, days []string, head Head, stands bool, last st
 			strict = false
 		}
 	}
-	e.begin.After = "kill"
-	if last == stop && e.bytes == e.size {
+	switch {
+	case e.seq == 0 && e.size == 0:
+	case last == stop && e.bytes == e.size:
 		e.begin.After = stop
+	default:
+		e.begin.After = "kill"
 	}
 	return nil
 }

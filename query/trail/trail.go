@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -33,6 +34,7 @@ type Options struct {
 // file is what a trail needs of a file of lines.
 type file interface {
 	io.WriteCloser
+	Stat() (fs.FileInfo, error)
 	Sync() error
 	Truncate(size int64) error
 }
@@ -52,7 +54,8 @@ type Trail struct {
 
 	mu      sync.Mutex // guards what follows, up to the blank line
 	queue   []entry
-	waiting int // bytes in queue, about
+	flying  int // lines that are being written
+	waiting int // bytes of both, about
 	full    uint64
 	broken  error // why the last batch is not on disk
 	closed  bool
@@ -130,8 +133,8 @@ func (t *Trail) ready(share int) error {
 		return fmt.Errorf("%w: the service stops", ErrUnavailable)
 	case t.broken != nil:
 		return fmt.Errorf("%w: %w", ErrUnavailable, t.broken)
-	case len(t.queue) >= maxQueue/share || t.waiting >= maxWaiting/share:
-		return fmt.Errorf("%w: the disk is slow: %d lines wait for it", ErrUnavailable, len(t.queue))
+	case len(t.queue)+t.flying >= maxQueue/share || t.waiting >= maxWaiting/share:
+		return fmt.Errorf("%w: the disk is slow: %d lines wait for it", ErrUnavailable, len(t.queue)+t.flying)
 	}
 	return nil
 }
@@ -141,10 +144,10 @@ func (t *Trail) ready(share int) error {
 func (t *Trail) Append(e Event) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.closed || len(t.queue) >= maxQueue || t.waiting >= maxWaiting {
+	if t.closed || len(t.queue)+t.flying >= maxQueue || t.waiting >= maxWaiting {
 		t.full++
 		t.counts.lost++
-		return fmt.Errorf("%w: %d lines wait for the disk", ErrUnavailable, len(t.queue))
+		return fmt.Errorf("%w: %d lines wait for the disk", ErrUnavailable, len(t.queue)+t.flying)
 	}
 	t.add(entry{line: lineOf(&e)})
 	if len(t.queue) >= batchLines {
@@ -253,7 +256,8 @@ func (t *Trail) flush() {
 		batch = append(batch, entry{line: line{Event: lost, Lost: t.full}, at: t.now()})
 		t.full = 0
 	}
-	t.queue, t.waiting = nil, 0
+	size := t.waiting
+	t.queue, t.flying = nil, len(batch)
 	t.mu.Unlock()
 	if len(batch) == 0 && was == nil {
 		return
@@ -268,23 +272,23 @@ func (t *Trail) flush() {
 			batch = batch[n:]
 		}
 	}
-	t.settle(batch, was, err)
+	t.settle(batch, size, was, err)
 }
 
-// settle puts back what is not on disk.
-func (t *Trail) settle(batch []entry, was, err error) {
+// settle puts back what is not on disk of a batch that had size bytes.
+func (t *Trail) settle(batch []entry, size int, was, err error) {
 	var left []entry
-	size := 0
+	kept := 0
 	for _, e := range batch {
 		if e.sync != nil {
 			e.sync <- fmt.Errorf("%w: %w", ErrUnavailable, err)
 			continue
 		}
 		left = append(left, e)
-		size += e.size
+		kept += e.size
 	}
 	t.mu.Lock()
-	t.queue, t.waiting = append(left, t.queue...), t.waiting+size
+	t.queue, t.flying, t.waiting = append(left, t.queue...), 0, t.waiting-size+kept
 	t.broken = err
 	if err != nil {
 		t.counts.failed++
@@ -341,7 +345,7 @@ func (t *Trail) put(batch []entry) (n int, err error) {
 	return n, nil
 }
 
-// openDay makes t.f the file of day.
+// openDay makes t.f the file of day, which holds what this trail wrote and nothing else.
 func (t *Trail) openDay(day string) error {
 	if t.f != nil && t.day == day {
 		return nil
@@ -349,21 +353,21 @@ func (t *Trail) openDay(day string) error {
 	if err := t.closeFile(); err != nil {
 		return err
 	}
-	flag := os.O_WRONLY | os.O_APPEND
-	if day != t.day {
-		flag |= os.O_CREATE | os.O_EXCL
-	}
-	f, err := t.open(filepath.Join(t.dir, day), flag, 0o600)
+	f, err := t.open(filepath.Join(t.dir, day), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
+	size := t.size
 	if day != t.day {
-		if t.day != "" {
-			t.logHead("a day of the access trail ends")
-		}
-		t.size = 0
+		size = 0 // it may be there from a try that failed
 	}
-	t.f, t.day = f, day
+	if info, err := f.Stat(); err != nil || info.Size() != size {
+		return errors.Join(fmt.Errorf("%s does not have %d bytes: somebody else writes there", day, size), err, f.Close())
+	}
+	if day != t.day && t.day != "" {
+		t.logHead("a day of the access trail ends")
+	}
+	t.f, t.day, t.size = f, day, size
 	return durable.SyncDir(t.dir)
 }
 

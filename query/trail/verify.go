@@ -90,7 +90,7 @@ func Verify(ctx context.Context, dir string, report func(Fault)) (Summary, error
 	if err != nil {
 		return v.sum, fmt.Errorf("access trail: %w", err)
 	}
-	v.head, v.named = head, there && headErr == nil
+	v.head, v.named = head, there && headErr == nil && head != noHead
 	for _, name := range c.foreign {
 		v.fault(Fault{Kind: Foreign, File: name, What: "does not belong to an access trail"})
 	}
