@@ -60,6 +60,7 @@ func get(t *testing.T, h http.Handler, url string) answer {
 	return do(t, h, httptest.NewRequest(http.MethodGet, url, nil))
 }
 
+// do asks h, and holds the answer against the description of the API.
 func do(t *testing.T, h http.Handler, r *http.Request) answer {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -67,7 +68,15 @@ func do(t *testing.T, h http.Handler, r *http.Request) answer {
 	if w.Header().Get("X-Request-Id") == "" {
 		t.Error("no X-Request-Id")
 	}
-	return answer{w.Code, w.Header(), w.Body.Bytes()}
+	got := answer{w.Code, w.Header(), w.Body.Bytes()}
+	spec, err := described()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := spec.Check(r.Method, r.URL, got.status, got.header, got.body); err != nil {
+		t.Errorf("%s %.200s: %v", r.Method, r.URL, err)
+	}
+	return got
 }
 
 func idOf(seq uint64, pos int) string { return "0x" + toyCone(1, seq).Records[pos].ID.String() }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	neturl "net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -124,7 +125,11 @@ func TestBadInputCatalogue(t *testing.T) {
 	if err != nil || first.Next == "" {
 		t.Fatal(err)
 	}
+	routes := query.RouteLines()
 	for _, op := range s.spec.Operations {
+		if !slices.ContainsFunc(routes, func(r query.RouteLine) bool { return r.Method == op.Method && r.Pattern == op.Path }) {
+			continue // another test says so
+		}
 		t.Run(op.ID, func(t *testing.T) {
 			s := s
 			s.t = t
@@ -265,6 +270,12 @@ func (s *hostile) badMethods(op *openapitest.Operation, good map[string]string) 
 
 func (s *hostile) badBodies(op *openapitest.Operation, good map[string]string) {
 	at := target(op, good)
+	kind := func(kind string) string {
+		if op.Body {
+			return kind
+		}
+		return "" // whatever the body is
+	}
 	deep := strings.Repeat(`{"ids":`, 1e5) + "1" + strings.Repeat("}", 1e5)
 	many, _ := json.Marshal(map[string][]string{"ids": make([]string, 1001)})
 	for name, body := range map[string]string{
@@ -273,23 +284,19 @@ func (s *hostile) badBodies(op *openapitest.Operation, good map[string]string) {
 		"not UTF-8": "{\"ids\":[\"\xff\"]}", "byte order mark": "\ufeff{\"ids\":[\"a\"]}", "more behind": `{"ids":["a"]}{}`, "cut": `{"ids":["a"`, "not JSON": "ids=a", "spaces": "   ", "NaN": `{"ids":[NaN]}`,
 		"comment": `{"ids":["a"]/*x*/}`, "comma": `{"ids":["a",]}`, "too many": string(many), "line break in a text": "{\"ids\":[\"a\nb\"]}", "prototype": `{"__proto__":{},"ids":["a"]}`,
 	} {
-		if op.ID != "batch" && name == "empty object" {
-			continue
-		}
-		r := request{op.Method, at, []string{"Content-Type: application/json"}, body}
 		s.t.Log(name)
-		s.refused(r, "bad-body")
+		s.refused(request{op.Method, at, []string{"Content-Type: application/json"}, body}, kind("bad-body"))
 	}
 	body := bodyOf(op)
 	if body == "" {
 		body = "{}"
 	}
 	for _, h := range []string{"Content-Type: text/plain", "Content-Type: application/json; charset=utf-16", "Content-Type: multipart/form-data; boundary=x", "Content-Type: x"} {
-		s.refused(request{op.Method, at, []string{h}, body}, "unsupported-media-type")
+		s.refused(request{op.Method, at, []string{h}, body}, kind("unsupported-media-type"))
 	}
 	for _, h := range []string{"Content-Encoding: gzip", "Content-Encoding: br", "Content-Type: application/json"} {
-		s.refused(request{op.Method, at, []string{"Content-Type: application/json", h}, body}, "unsupported-media-type")
+		s.refused(request{op.Method, at, []string{"Content-Type: application/json", h}, body}, kind("unsupported-media-type"))
 	}
-	s.refused(request{op.Method, at, nil, body}, "unsupported-media-type")
+	s.refused(request{op.Method, at, nil, body}, kind("unsupported-media-type"))
 	s.refused(request{op.Method, at, []string{"Content-Type: application/json"}, `{"ids":["` + strings.Repeat("a", 1<<20) + `"]}`}, "body-too-large")
 }

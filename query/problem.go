@@ -62,9 +62,10 @@ var problemTypes = map[string]struct {
 	"not-acceptable":         {"No acceptable form", http.StatusNotAcceptable},
 	"bad-host":               {"Not this service", http.StatusMisdirectedRequest},
 	"rate-limited":           {"Too many requests", http.StatusTooManyRequests},
-	"no-checkpoint":          {"No checkpoints are made", http.StatusNotImplemented},
+	"no-checkpoint":          {"No checkpoints are made", http.StatusNotFound},
 	"checkpoint-in-use":      {"The checkpoint is being copied", http.StatusConflict},
 	"checkpoint-failed":      {"No checkpoint could be made", http.StatusServiceUnavailable},
+	"upgrade-required":       {"Not a WebSocket", http.StatusUpgradeRequired},
 	"no-trail":               {"Access cannot be recorded", http.StatusServiceUnavailable},
 	"overloaded":             {"Too many requests at once", http.StatusServiceUnavailable},
 	"timeout":                {"Took too long", http.StatusServiceUnavailable},
@@ -146,6 +147,9 @@ func (p *Problem) write(w http.ResponseWriter, instance string) {
 	switch p.Status {
 	case http.StatusServiceUnavailable:
 		h.Set("Retry-After", "5")
+	case http.StatusUpgradeRequired: // RFC 9110, section 15.5.22
+		h.Set("Connection", "Upgrade")
+		h.Set("Upgrade", "websocket")
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", `Bearer realm="permanode"`)
 	}

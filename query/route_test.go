@@ -222,7 +222,7 @@ func TestStatusRoute(t *testing.T) {
 	l.catchUp()
 	l.unit(id, 2, day, "T|addr1A|x")
 	h := query.Handler(query.Config{Archive: l.indexed(), Version: "v0", Live: func() map[string]query.Live {
-		return map[string]query.Live{"n": {Phase: "following", Sentence: "at the tip", Feeds: []query.LiveFeed{{Name: "bell", Connected: true, Sentence: "rings"}}}}
+		return map[string]query.Live{"n": {Phase: "following", Sentence: "at the tip", Sources: []query.LiveSource{}, Feeds: []query.LiveFeed{{Name: "bell", Connected: true, Sentence: "rings"}}}}
 	}})
 	got := get(t, h, "/v1/status")
 	var v struct{ Networks []query.Status }

@@ -79,7 +79,7 @@ func (s *Spec) Check(method string, u *url.URL, status int, header http.Header, 
 // plain are the headers that need no word in the description: HTTP's own, and those of every answer.
 var plain = []string{
 	"Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Cache-Control", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Date", "Trailer",
-	"Transfer-Encoding", "Vary", "X-Content-Type-Options",
+	"Transfer-Encoding", "Vary", "X-Content-Type-Options", "Sec-Websocket-Accept",
 }
 
 func (a Answer) checkHeaders(given http.Header) error {

@@ -34,6 +34,7 @@ type Operation struct {
 	ID, Method, Path string // Method in upper case
 	Role, Class      string
 	Params           []Parameter
+	Body             bool              // it takes one
 	Problems         []string          // words of the types that it can answer
 	Answers          map[string]Answer // by status
 }
@@ -232,6 +233,7 @@ func (r *reader) operation(path, method string, n node) *Operation {
 		}
 	}
 	if body, ok := r.child(n, "requestBody"); ok {
+		op.Body = true
 		r.media(body)
 	}
 	answers, _ := r.child(n, "responses")
