@@ -96,7 +96,7 @@ func (p *program) demo(ctx context.Context, ln net.Listener, dir string, pace ti
 		return err
 	}
 	defer plug.Close() // closed by its server, if it comes to that
-	svc := &service{log: log, db: db, meter: p.meter, metrics: newRegistry()}
+	svc := p.newService(dir, db, log)
 	if svc.metricsAt, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,7 +33,11 @@ func checkMetricsListen(addr string) error {
 // newRegistry holds what the process itself measures: memory, goroutines, file handles, CPU.
 func newRegistry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "permanode_build_info", Help: "Always 1; its labels say what runs.",
+			ConstLabels: prometheus.Labels{"version": version, "go": runtime.Version()},
+		}, func() float64 { return 1 }))
 	return r
 }
 

@@ -27,9 +27,6 @@ the others and the API go on. The signal USR1 makes it rebuild its index while i
 
 Exit status: 0 stopped as told; 1 error; 2 wrong config.`
 
-// readyLag is how many units a network may lie behind and still be called ready.
-const readyLag = 10
-
 func (p *program) runCommand() *cobra.Command {
 	file := ""
 	c := &cobra.Command{
@@ -67,7 +64,7 @@ func (p *program) runService(ctx context.Context, conf *config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	svc := &service{log: log, db: db, meter: p.meter, metrics: newRegistry()}
+	svc := p.newService(conf.DataDir, db, log)
 	if svc.metricsAt, err = metricsListener(ctx, conf, log); err != nil {
 		return err
 	}
@@ -133,8 +130,21 @@ type service struct {
 	networks  []*following
 	index     *index.Index // nil: none is kept
 	followers []indexed
+	disk      *diskState
+	copies    *checkpointer
 	metrics   *prometheus.Registry
 	metricsAt net.Listener // nil: no metrics are served
+}
+
+// newService is the service over an archive in dir, which collects nothing yet.
+func (p *program) newService(dir string, db *pebblestore.DB, log *slog.Logger) *service {
+	s := &service{log: log, db: db, meter: p.meter, disk: newDiskState(dir), metrics: newRegistry()}
+	s.disk.measure()
+	s.metrics.MustRegister(healthMetrics{s})
+	if err := db.DropCheckpoint(); err != nil {
+		log.Warn("the checkpoint of an earlier run stays, and costs room", "err", err)
+	}
+	return s
 }
 
 // indexed is one network that the index follows.
@@ -232,6 +242,8 @@ func (s *service) close() (err error) {
 // run follows and answers until ctx ends. A network that cannot go on ends alone: readers are served still.
 func (s *service) run(ctx context.Context, ln net.Listener) error {
 	g, ctx := errgroup.WithContext(ctx)
+	s.copies = newCheckpointer(ctx, s.db)
+	defer s.copies.close()
 	for _, n := range s.networks {
 		g.Go(func() error {
 			if err := n.collector.Run(ctx); err != nil && ctx.Err() == nil {
@@ -248,8 +260,17 @@ func (s *service) run(ctx context.Context, ln net.Listener) error {
 		return nil
 	})
 	g.Go(func() error {
+		s.disk.watch(ctx)
+		return nil
+	})
+	api := s.api()
+	g.Go(func() error {
+		s.tellManager(ctx, "http", ln, api)
+		return nil
+	})
+	g.Go(func() error {
 		s.log.Info("the API answers", "url", "http://"+ln.Addr().String()+"/v1/info")
-		return query.Serve(ctx, ln, s.api(), s.log)
+		return query.Serve(ctx, ln, api, s.log)
 	})
 	if s.metricsAt != nil {
 		g.Go(func() error {
@@ -265,17 +286,7 @@ func (s *service) api() http.Handler {
 	if s.index != nil {
 		a.UseIndex(s.index)
 	}
-	return query.Handler(query.Config{Archive: a, Version: version, Log: s.log, Health: s.health, Live: s.live})
-}
-
-// health says which parts are ready.
-func (s *service) health() (parts []query.Component) {
-	for _, n := range s.networks {
-		st := n.collector.Status()
-		ready := st.Phase == ingest.Following || st.Phase == ingest.CatchingUp && st.Lag <= readyLag
-		parts = append(parts, query.Component{Name: n.name, Ready: ready, Detail: st.Sentence + sourceTroubles(st.Sources)})
-	}
-	return parts
+	return query.Handler(query.Config{Archive: a, Version: version, Log: s.log, Health: s.health, Live: s.live, Checkpoints: s.copies, Metrics: s.metrics})
 }
 
 // live says what the service does for each network that it collects.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -32,6 +33,7 @@ type DB struct {
 
 	accused sync.Map // names of corrupt files that the log has
 
+	heard   atomic.Uint64   // operations of the gate at the last Alive
 	making  sync.Mutex      // held while a checkpoint is made or dropped
 	hashing context.Context // ends the hashing of files for SUMS early; nil: nothing does
 	sumsMu  sync.Mutex
@@ -250,6 +252,30 @@ func (d *DB) apply(b *pebble.Batch, o *pebble.WriteOptions) (err error) {
 		return err
 	}
 	return b.Close()
+}
+
+// Stopped returns nil, or why nothing can be written any more: an error that is storage.ErrStopped.
+func (d *DB) Stopped() error { return d.stopError() }
+
+// Alive returns nil if a commit could begin before ctx ends, or something was written since the last call: no commit
+// hangs. A store that stopped writing is alive: it is read.
+func (d *DB) Alive(ctx context.Context) error {
+	t := time.NewTicker(100 * time.Millisecond)
+	defer t.Stop()
+	for {
+		if d.commitMu.TryLock() {
+			d.commitMu.Unlock()
+			return nil
+		}
+		if n := d.gate.ops.Load(); d.heard.Swap(n) != n {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("store %s: a commit goes on and writes nothing: %w", d.dir, ctx.Err())
+		case <-t.C:
+		}
+	}
 }
 
 // stopError is nil, or why nothing can be written.

@@ -29,7 +29,8 @@ type gate struct {
 	vfs.FS
 	own string // the folder of checkpoints: what fails in it concerns nobody but its maker
 
-	mu       sync.RWMutex // held for reading during every write operation
+	ops      atomic.Uint64 // write operations begun
+	mu       sync.RWMutex  // held for reading during every write operation
 	frozen   atomic.Bool
 	cause    error         // why it is frozen; guarded by mu
 	stopped  chan struct{} // closed when frozen
@@ -84,6 +85,7 @@ func (g *gate) pause() {
 // do runs one write operation unless the gate is frozen, and freezes it if the operation fails. It
 // reports whether the operation took effect.
 func (g *gate) do(op func() error) (bool, error) {
+	g.ops.Add(1)
 	g.mu.RLock()
 	if g.frozen.Load() {
 		g.mu.RUnlock()
