@@ -99,7 +99,7 @@ func (a *Archive) Balance(ctx context.Context, n Network, owner string, at Momen
 	if err != nil {
 		return Balance{}, err
 	}
-	held, err := a.holdings(ctx, here, owner, in.Lo, seq, ms)
+	held, err := a.holdings(ctx, here, owner, in.Lo, seq+1, ms)
 	if errors.Is(err, ledger.ErrNoLedger) {
 		return Balance{}, &NoBalanceError{n.Name, err.Error(), err}
 	}
@@ -195,37 +195,47 @@ func (a *Archive) until(ctx context.Context, n Network, cov storage.Coverage, ms
 	return seq, ms, nil
 }
 
-// holdings returns what owner held at the end of unit hi and at the time ms, by asset, in a span that begins at lo.
-func (a *Archive) holdings(ctx context.Context, n Network, owner string, lo, hi uint64, ms int64) (map[string]ledger.Amount, error) {
+// holdings returns what owner held before unit next and at the time ms, by asset, in a span that begins at lo: with next
+// = lo what the starting ledger says.
+func (a *Archive) holdings(ctx context.Context, n Network, owner string, lo, next uint64, ms int64) (map[string]ledger.Amount, error) {
 	held := map[string]ledger.Amount{}
-	add := func(asset string, key ledger.Key) error {
-		sum, err := a.store.Sum(ctx, n.ID, key, lo, hi)
-		held[asset] = held[asset].Add(sum)
-		return err
+	if next > lo {
+		var err error
+		if held[""], err = a.store.Sum(ctx, n.ID, ledger.Key{Kind: ledger.KeyAddress, Val: owner}, lo, next-1); err != nil {
+			return nil, err
+		}
+		for key, err := range a.store.Keys(ctx, n.ID, ledger.Key{Kind: ledger.KeyToken, Val: owner}, "") {
+			if err != nil {
+				return nil, err
+			}
+			if held[key.Val[len(owner):]], err = a.store.Sum(ctx, n.ID, key, lo, next-1); err != nil {
+				return nil, err
+			}
+		}
 	}
-	if err := add("", ledger.Key{Kind: ledger.KeyAddress, Val: owner}); err != nil {
+	expiring, err := a.expiring(ctx, n, owner)
+	if err != nil {
 		return nil, err
 	}
-	for key, err := range a.store.Keys(ctx, n.ID, ledger.Key{Kind: ledger.KeyToken, Val: owner}, "") {
-		if err != nil {
-			return nil, err
-		}
-		if err := add(key.Val[len(owner):], key); err != nil {
-			return nil, err
-		}
-	}
-	var expiring []ledger.Key
-	for key, err := range a.store.Keys(ctx, n.ID, ledger.Key{Kind: ledger.KeyExpiry, Val: owner}, "") {
-		if err != nil {
-			return nil, err
-		}
-		expiring = append(expiring, key)
-	}
-	beside, err := n.Codec.Beside(ctx, n.Rules, owner, hi, ms, expiring, func(ctx context.Context, keys [][]byte) ([][]byte, error) {
-		return a.store.State(ctx, n.ID, keys)
-	})
+	beside, err := n.Codec.Beside(ctx, n.Rules, owner, max(next, 1)-1, ms, expiring, a.state(n))
 	for _, h := range beside {
 		held[h.Asset] = held[h.Asset].Add(h.Amount)
 	}
 	return held, err
+}
+
+// expiring returns the keys of what time can give owner or take.
+func (a *Archive) expiring(ctx context.Context, n Network, owner string) (keys []ledger.Key, err error) {
+	for key, err := range a.store.Keys(ctx, n.ID, ledger.Key{Kind: ledger.KeyExpiry, Val: owner}, "") {
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+// state reads the era state of n.
+func (a *Archive) state(n Network) func(context.Context, [][]byte) ([][]byte, error) {
+	return func(ctx context.Context, keys [][]byte) ([][]byte, error) { return a.store.State(ctx, n.ID, keys) }
 }

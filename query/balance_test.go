@@ -41,7 +41,12 @@ type held struct {
 // newLedger collects units of a network whose outputs expire. The states are those that the generator knows.
 func newLedger(t *testing.T, units int) *ledgerOf {
 	t.Helper()
-	gen := stardusttest.New(stardusttest.Options{Seed: 11, Blocks: 12, Leases: 50, Receipts: 1 << 30})
+	return ledgerFrom(t, stardusttest.Options{Seed: 11, Blocks: 12, Leases: 50, Receipts: 1 << 30}, units)
+}
+
+func ledgerFrom(t *testing.T, o stardusttest.Options, units int) *ledgerOf {
+	t.Helper()
+	gen := stardusttest.New(o)
 	trust, err := eras.ParseTrust(gen.Trust())
 	if err != nil {
 		t.Fatal(err)
@@ -150,6 +155,12 @@ func (l *ledgerOf) genesis(t *testing.T, snapshot []byte) {
 func (l *ledgerOf) take(t *testing.T, c *stardusttest.Cone) {
 	seq := uint64(c.Milestone.Index)
 	l.times = append(l.times, int64(c.Milestone.Timestamp)*1000)
+	if receipt := c.Milestone.Receipt; receipt != nil {
+		for i, f := range receipt.Funds {
+			o := &stardust.Output{Amount: f.Deposit, Conditions: []stardust.Condition{{Type: stardust.ConditionAddress, Address: f.Address}}}
+			l.outputs[string(c.Milestone.ID[:])+string([]byte{byte(i), 0})] = &held{out: o, created: seq}
+		}
+	}
 	for i, raw := range c.Raws {
 		b, err := stardust.ParseBlock(raw)
 		if err != nil {
@@ -262,43 +273,74 @@ func TestBalances(t *testing.T) {
 	}
 }
 
-// Where the records state what became of them, coins are sums of postings from the first unit on.
-func TestBalancesOfStated(t *testing.T) {
-	gen := rebasedtest.New(rebasedtest.Options{Seed: 5})
+// statedOf is an archive of a generated network whose records state what became of them.
+type statedOf struct {
+	*query.Archive
+	db    *pebblestore.DB
+	w     storage.Writer
+	gen   *rebasedtest.Network
+	codec ledger.Codec
+	start ledger.Start
+}
+
+func newStated(t *testing.T, seed uint64) *statedOf {
+	t.Helper()
+	gen := rebasedtest.New(rebasedtest.Options{Seed: seed})
 	trust := must(eras.ParseTrust(gen.Trust()))
 	codec, _ := eras.Codec(trust.Era)
 	db := must(pebblestore.Open(t.TempDir(), pebblestore.Options{Codec: eras.Codec, Memory: 64 << 20}))
-	defer db.Close()
+	t.Cleanup(func() { db.Close() })
 	w := must(db.Writer(t.Context(), ledger.Network{Name: "stated", Era: trust.Era, Identity: trust.Identity, Trust: trust.Raw}))
 	if err := w.Open(t.Context(), storage.Span{Lo: trust.First, Hi: trust.First - 1, Held: true}, nil); err != nil {
 		t.Fatal(err)
 	}
 	start := ledger.Start{Trust: trust, Held: true}
 	start.State = func(ctx context.Context, keys [][]byte) ([][]byte, error) { return w.State(ctx, w.Net(), keys) }
-	a := query.New(db, eras.Codec)
-	tokens := 0
-	for range 20 {
-		c := gen.Next()
-		cone := seal(t, codec, c.Head(), c.Raws(), start)
-		cone.Net = w.Net()
-		if err := w.Commit(t.Context(), []*ledger.Cone{cone}); err != nil {
+	return &statedOf{query.New(db, eras.Codec), db, w, gen, codec, start}
+}
+
+// next commits a unit.
+func (s *statedOf) next(t *testing.T) *ledger.Cone {
+	t.Helper()
+	c := s.gen.Next()
+	cone := seal(t, s.codec, c.Head(), c.Raws(), s.start)
+	cone.Net = s.w.Net()
+	if err := s.w.Commit(t.Context(), []*ledger.Cone{cone}); err != nil {
+		t.Fatal(err)
+	}
+	s.start.Prev = &cone.Unit
+	return cone
+}
+
+// owners returns all addresses that are named.
+func (s *statedOf) owners(t *testing.T) (all []string) {
+	t.Helper()
+	for owner, err := range s.db.Keys(t.Context(), s.w.Net(), ledger.Key{Kind: ledger.KeyAddress}, "") {
+		if err != nil {
 			t.Fatal(err)
 		}
-		start.Prev = &cone.Unit
-		n := must(a.Networks(t.Context()))[0]
-		for owner, err := range db.Keys(t.Context(), n.ID, ledger.Key{Kind: ledger.KeyAddress}, "") {
-			if err != nil {
-				t.Fatal(err)
-			}
-			b, err := a.Balance(t.Context(), n, owner.Val, query.Moment{})
-			address := rebased.Address([]byte(owner.Val))
-			if want := fmt.Sprint(gen.Balance(address, "")); err != nil || b.Coins != want || b.Seq != cone.Unit.Seq {
-				t.Fatalf("%x at checkpoint %d: %+v, %v; want %s", owner.Val, cone.Unit.Seq, b, err, want)
+		all = append(all, owner.Val)
+	}
+	return all
+}
+
+// Where the records state what became of them, coins are sums of postings from the first unit on.
+func TestBalancesOfStated(t *testing.T) {
+	s := newStated(t, 5)
+	tokens := 0
+	for range 20 {
+		cone := s.next(t)
+		n := must(s.Networks(t.Context()))[0]
+		for _, owner := range s.owners(t) {
+			b, err := s.Balance(t.Context(), n, owner, query.Moment{})
+			address := rebased.Address([]byte(owner))
+			if want := fmt.Sprint(s.gen.Balance(address, "")); err != nil || b.Coins != want || b.Seq != cone.Unit.Seq {
+				t.Fatalf("%x at checkpoint %d: %+v, %v; want %s", owner, cone.Unit.Seq, b, err, want)
 			}
 			for _, token := range b.Tokens {
 				tokens++
-				if want := fmt.Sprint(gen.Balance(address, token.ID)); token.Amount != want {
-					t.Fatalf("%x at checkpoint %d has %s of %s; want %s", owner.Val, cone.Unit.Seq, token.Amount, token.ID, want)
+				if want := fmt.Sprint(s.gen.Balance(address, token.ID)); token.Amount != want {
+					t.Fatalf("%x at checkpoint %d has %s of %s; want %s", owner, cone.Unit.Seq, token.Amount, token.ID, want)
 				}
 			}
 		}

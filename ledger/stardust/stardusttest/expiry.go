@@ -25,6 +25,9 @@ func (l *lease) owner(n *Network) int {
 // bind gives o the conditions of a lease: some end within the next milestones, a few ended long ago, or never will.
 func (n *Network) bind(o *stardust.Output) *lease {
 	l := &lease{first: n.rng.IntN(accounts), last: n.rng.IntN(accounts), until: n.time() + n.opts.Interval*uint32(n.rng.IntN(6))}
+	if n.opts.Uneven {
+		l.until += n.rng.Uint32N(n.opts.Interval)
+	}
 	switch n.rng.IntN(12) {
 	case 0:
 		l.until = 1

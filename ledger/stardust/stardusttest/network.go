@@ -29,6 +29,7 @@ type Options struct {
 	Receipts uint32 // every so many milestones one carries a receipt; 7 if 0
 	Change   uint32 // milestone that announces other protocol parameters; 9 if 0
 	Leases   int    // of 100 transactions so many make or take an output that expires; some hold all of 2^256-1 tokens
+	Uneven   bool   // such outputs expire between milestones too
 	History  bool   // keep what snapshot files of any milestone need
 	// Text and Tag, if set, give what people write; a tag of no use here, and an empty text, are made otherwise.
 	Text, Tag func(*rand.Rand) []byte

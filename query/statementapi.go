@@ -1,0 +1,108 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"permanode/storage"
+)
+
+// statementParams are the parameters of the statement route.
+var statementParams = []string{"network", "from", "to", "asset", "format", "limit", "cursor"}
+
+// statementOf answers with what an address gained and lost: a page of it, or all as a table or to be printed.
+func (a *api) statementOf(ctx context.Context, q *request) (writer, error) {
+	req, err := a.statementRequest(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	q.noted.query = "statement of " + req.Address
+	switch format := statementFormat(q); format {
+	case formatJSON:
+		st, err := a.Archive.Statement(ctx, req)
+		q.noted.rows = uint64(len(st.Items))
+		send, err := sendJSON(http.StatusOK, st, statementProblem(err))
+		return varies(send), err
+	case formatCSV, formatHTML:
+		if q.params["limit"] != "" || q.params["cursor"] != "" {
+			return nil, problem("bad-parameter", "limit and cursor belong to format=json: format=%s is always whole", format)
+		}
+		st, err := a.Archive.statement(ctx, req)
+		if err != nil {
+			return nil, statementProblem(err)
+		}
+		if format == formatHTML {
+			return varies(a.statementPrint(ctx, q, st, req)), nil
+		}
+		return varies(func(w http.ResponseWriter) error {
+			return sendRows(w, q, CSV, st.missing(), func(out io.Writer) (Exported, error) {
+				return a.Archive.statementCSV(ctx, st, out, &q.noted.rows)
+			})
+		}), nil
+	default:
+		return nil, problem("bad-parameter", "format=%s is no format of a statement: use json, csv or html", quote(format))
+	}
+}
+
+func (a *api) statementRequest(ctx context.Context, q *request) (req StatementRequest, err error) {
+	req = StatementRequest{Address: q.vars["addr"], Asset: q.params["asset"], Cursor: q.params["cursor"]}
+	if req.Networks, err = a.Archive.Select(ctx, q.params["network"]); err != nil {
+		return req, err
+	}
+	if req.Limit, err = parseLimit(q.params); err != nil {
+		return req, err
+	}
+	if req.From, err = ParseFrom(q.params["from"]); err != nil {
+		return req, problem("bad-parameter", "from=%s: %v", quote(q.params["from"]), err)
+	}
+	if req.To, err = ParseTo(q.params["to"]); err != nil {
+		return req, problem("bad-parameter", "to=%s: %v", quote(q.params["to"]), err)
+	}
+	return req, nil
+}
+
+// statementProblem maps what is wrong with a request for a statement.
+func statementProblem(err error) error {
+	var address *QueryError
+	var period *PeriodError
+	var asset *BadAssetError
+	switch {
+	case errors.As(err, &address):
+		return problem("bad-id", "%s; %s", address.What, address.Fix)
+	case errors.As(err, &period):
+		return problem("bad-parameter", "%v: from and to both belong to it", period)
+	case errors.As(err, &asset):
+		return problem("bad-parameter", "asset: %v; %s", asset, asset.Hint())
+	}
+	return err
+}
+
+// varies says that the answer depends on the Accept header.
+func varies(send writer) writer {
+	return func(w http.ResponseWriter) error {
+		w.Header().Add("Vary", "Accept")
+		return send(w)
+	}
+}
+
+// missing returns an error that wraps storage.ErrIncomplete and says what of the period is missing; nil: nothing.
+func (st *statement) missing() error {
+	var why []string
+	for _, s := range st.sheets {
+		if !s.complete {
+			why = append(why, s.n.Name+": "+strings.Join(s.why, "; "))
+		}
+	}
+	if why == nil {
+		return nil
+	}
+	return incompleteError(strings.Join(why, "; "))
+}
+
+type incompleteError string
+
+func (e incompleteError) Error() string { return storage.ErrIncomplete.Error() + ": " + string(e) }
+func (e incompleteError) Unwrap() error { return storage.ErrIncomplete }
