@@ -2,7 +2,6 @@ package query
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -24,7 +23,7 @@ func (a *api) toRecord(c *call) error {
 	if !c.noted {
 		return nil
 	}
-	return noTrail(a.Trail.Ready())
+	return a.noTrail(c, a.Trail.Ready())
 }
 
 // recordBegin writes that an export or a stream begins, before its first byte.
@@ -32,9 +31,10 @@ func (a *api) recordBegin(ctx context.Context, c *call) error {
 	if !c.noted {
 		return nil
 	}
-	e := c.event(trail.Begin)
-	if err := a.Trail.AppendSync(ctx, e); err != nil {
-		return noTrail(err)
+	ctx, cancel := context.WithTimeout(ctx, handlerTime) // of an export it has no end
+	defer cancel()
+	if err := a.Trail.AppendSync(ctx, c.event(trail.Begin)); err != nil {
+		return a.noTrail(c, err)
 	}
 	c.opened = true
 	return nil
@@ -63,9 +63,11 @@ func (c *call) event(kind string) trail.Event {
 	}
 }
 
-func noTrail(err error) error {
+// noTrail refuses a call that could not be recorded. Why, is for the operator.
+func (a *api) noTrail(c *call, err error) error {
 	if err == nil {
 		return nil
 	}
-	return problem("no-trail", "calls are recorded before they are answered, and this one cannot be; the operator should read the log (%s)", fmt.Sprint(err))
+	a.Log.Debug("a call was refused since it could not be recorded", "request_id", c.id, "err", err)
+	return problem("no-trail", "calls are recorded before they are answered, and this one cannot be now: the disk of the service takes nothing; tell its operator")
 }

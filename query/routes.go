@@ -54,6 +54,7 @@ func (a *api) table() []route {
 		{get, "/v1/export", []string{"q", "network", "format", "after"}, access.Reader, classExport, a.export},
 		{get, "/v1/columns", nil, access.Reader, classPlain, a.columns},
 		{get, "/v1/status", nil, access.Reader, classPlain, a.status},
+		{get, "/v1/access", []string{"day"}, access.Auditor, classExport, a.accessTrail},
 		{get, "/v1/checkpoint", nil, access.Operator, classPlain, a.checkpoint},
 		{http.MethodPost, "/v1/checkpoint", nil, access.Operator, classPlain, a.makeCheckpoint},
 		{http.MethodPost, "/v1/checkpoint/release", nil, access.Operator, classPlain, a.releaseCheckpoint},
