@@ -1,10 +1,12 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -267,32 +269,49 @@ func (a *Archive) walk(ctx context.Context, networks []Network, extents []Extent
 	}
 	ahead := from.network == ""
 	for i, n := range networks {
-		lowest := uint64(0)
-		if n.Name == from.network {
+		lowest := uint64(math.MaxUint64)
+		switch {
+		case n.Name == from.network:
 			lowest, ahead = from.ord.Seq, true
+		case ahead:
+			lowest = 0
 		}
 		for _, r := range extents[i].Ranges {
-			skipped := r.To - r.From + 1
-			if ahead && r.To >= lowest {
-				skipped = max(r.From, lowest) - r.From
-				r.From += skipped
-			} else {
-				r.From = r.To + 1
-			}
-			if done += skipped; r.From > r.To {
-				continue
-			}
-			for cone, err := range a.store.Cones(ctx, n.ID, r.From, r.To) {
-				if err != nil {
-					return fmt.Errorf("read units %s of %s: %w", span(r.From, r.To), n.Name, err)
-				}
+			first := max(r.From, min(lowest, r.To+1))
+			done += first - r.From
+			err := a.stretch(ctx, n, first, r.To, func(cone *ledger.Cone) error {
 				if err := do(n, cone); err != nil {
 					return err
 				}
 				done++
 				progress(done, total)
+				return nil
+			})
+			if err != nil {
+				return err
 			}
 		}
+	}
+	return nil
+}
+
+// stretch calls do for the committed cones lo to hi, none if hi is less.
+func (a *Archive) stretch(ctx context.Context, n Network, lo, hi uint64, do func(*ledger.Cone) error) error {
+	if lo > hi {
+		return nil
+	}
+	next := lo
+	for cone, err := range a.store.Cones(ctx, n.ID, lo, hi) {
+		if err != nil {
+			return fmt.Errorf("read units %s of %s: %w", span(lo, hi), n.Name, err)
+		}
+		if err := do(cone); err != nil {
+			return err
+		}
+		next++
+	}
+	if next != hi+1 {
+		return fmt.Errorf("read units %s of %s: the store ended before unit %d: %w", span(lo, hi), n.Name, next, cmp.Or(ctx.Err(), io.ErrUnexpectedEOF))
 	}
 	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"permanode/storage"
 )
@@ -17,10 +16,6 @@ const (
 	mediaNDJSON = "application/x-ndjson"
 	mediaCSV    = "text/csv"
 )
-
-// indexPatience is how long an export waits for the index to reach what the store holds. Units that were committed a
-// moment ago are in it in the next; an index that is being built is not waited for.
-const indexPatience = 3 * time.Second
 
 // export writes rows without a limit to their number.
 func (a *api) export(ctx context.Context, q *request) (writer, error) {
@@ -38,7 +33,7 @@ func (a *api) export(ctx context.Context, q *request) (writer, error) {
 	default:
 		return nil, problem("bad-parameter", "format=%s is no format of an export: use %s or %s", quote(req.Format), NDJSON, CSV)
 	}
-	e, err := a.Archive.export(ctx, req, indexPatience)
+	e, err := a.Archive.export(ctx, req, a.Archive.bounds.patience)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"permanode/internal/ranges"
 	"permanode/ledger"
@@ -123,6 +124,7 @@ type memory struct {
 	cones  map[ledger.NetID]map[uint64]*ledger.Cone
 	failAt ledger.Ord
 	fail   error
+	read   atomic.Uint64 // cones given
 }
 
 func newMemory() *memory {
@@ -218,7 +220,7 @@ func (m *memory) Cones(ctx context.Context, net ledger.NetID, lo, hi uint64) ite
 				yield(nil, m.fail)
 				return
 			}
-			if ctx.Err() != nil || !yield(m.cones[net][seq], nil) {
+			if m.read.Add(1); ctx.Err() != nil || !yield(m.cones[net][seq], nil) {
 				return
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"permanode/index/lang"
 	"permanode/internal/ranges"
@@ -16,9 +17,12 @@ type bounds struct {
 	fewCandidates, mostCandidates uint64
 	fewTags, mostTags             int // distinct tags that a prefix is taken apart into
 	page                          int // hits that a walk over all of them takes at once
+	// patience is how long an export waits for the index to reach what the store holds. Units that were committed a
+	// moment ago are in it in the next; an index that is being built is not waited for.
+	patience time.Duration
 }
 
-var usualBounds = bounds{page: 5000, fewCandidates: 32, mostCandidates: 20_000, fewTags: 64, mostTags: 1024}
+var usualBounds = bounds{page: 5000, patience: 3 * time.Second, fewCandidates: 32, mostCandidates: 20_000, fewTags: 64, mostTags: 1024}
 
 // How a question is answered.
 const (
