@@ -413,12 +413,12 @@ func TestReadyzNamesWhatIsNot(t *testing.T) {
 
 func TestCheckListen(t *testing.T) {
 	for _, good := range []string{"127.0.0.1:8080", "127.1.2.3:0", "[::1]:80", "localhost:http"} {
-		if err := query.CheckListen(good); err != nil {
+		if err := query.CheckListen(good, false); err != nil {
 			t.Error(err)
 		}
 	}
 	for _, bad := range []string{"", ":8080", "0.0.0.0:80", "[::]:80", "example.org:80", "192.168.1.1:80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:x", "localhost.evil.org:80"} {
-		if err := query.CheckListen(bad); err == nil {
+		if err := query.CheckListen(bad, false); err == nil {
 			t.Errorf("%q was accepted", bad)
 		}
 	}

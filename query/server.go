@@ -52,20 +52,27 @@ func closing(ctx context.Context) context.Context {
 // MaxURL is the length of the longest path and query, as they are sent, that the API takes.
 const MaxURL = maxURL
 
-// CheckListen refuses an address that others could reach. Keys and roles do not exist yet, so the API must stay on
-// this machine: a loopback address, with a port.
-func CheckListen(addr string) error {
-	host, port, err := net.SplitHostPort(addr)
+// CheckListen judges where the API is to listen: a host and a port. Without keys everybody who reaches it may do
+// everything, so the address must be one of this machine alone.
+func CheckListen(addr string, keys bool) error {
+	_, port, err := net.SplitHostPort(addr)
 	if err != nil || port == "" {
 		return fmt.Errorf("listen address %s is no host:port: write it like 127.0.0.1:8080", quote(addr))
 	}
 	if _, err := net.LookupPort("tcp", port); err != nil {
 		return fmt.Errorf("listen address %s: %s is no port: use a number from 0 to 65535", quote(addr), quote(port))
 	}
-	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+	if keys || IsLoopback(addr) {
 		return nil
 	}
-	return fmt.Errorf("listen address %s can be reached from other machines, and the API has no access keys yet: use 127.0.0.1, ::1 or localhost, and a proxy that authenticates in front", quote(addr))
+	return fmt.Errorf("listen address %s can be reached from other machines, and there are no access keys: name api.keys_file (permanode key new makes a key), or use 127.0.0.1, ::1 or localhost", quote(addr))
+}
+
+// IsLoopback says whether only this machine reaches an address with a port.
+func IsLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	ip := net.ParseIP(host)
+	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
 }
 
 // Serve answers on ln until ctx ends, then ends streams and exports and lets other requests finish for at most five

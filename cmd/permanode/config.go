@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/url"
 	"os"
@@ -23,7 +24,6 @@ import (
 	"permanode/ledger"
 	"permanode/ledger/eras"
 	"permanode/ledger/rebased"
-	"permanode/query"
 )
 
 // config is the config file. config.example.yaml explains each key.
@@ -34,7 +34,9 @@ type config struct {
 	Index    indexConfig     `mapstructure:"index"`
 	API      apiConfig       `mapstructure:"api"`
 	Metrics  metricsConfig   `mapstructure:"metrics"`
+	LogLevel string          `mapstructure:"log_level"`
 
+	file   string
 	origin map[string]string // of each scalar: "file", "environment" or "default"
 }
 
@@ -63,7 +65,13 @@ type indexConfig struct {
 }
 
 type apiConfig struct {
-	Listen string `mapstructure:"listen"`
+	Listen     string   `mapstructure:"listen"`
+	KeysFile   string   `mapstructure:"keys_file"` // "": no keys, for this machine alone
+	TLSCert    string   `mapstructure:"tls_cert"`  // "": no TLS
+	TLSKey     string   `mapstructure:"tls_key"`
+	CORS       []string `mapstructure:"cors"`        // origins of web pages that may read answers
+	Rate       uint32   `mapstructure:"rate"`        // requests a second of one key; 0: no limit
+	SearchRate uint32   `mapstructure:"search_rate"` // searches among them
 }
 
 type metricsConfig struct {
@@ -86,7 +94,13 @@ var scalars = []struct{ key, value string }{
 	{"memory", "2GiB"},
 	{"index.text", "true"},
 	{"api.listen", "127.0.0.1:8080"},
+	{"api.keys_file", ""},
+	{"api.tls_cert", ""},
+	{"api.tls_key", ""},
+	{"api.rate", "50"},
+	{"api.search_rate", "5"},
 	{"metrics.listen", "127.0.0.1:9090"},
+	{"log_level", "info"},
 }
 
 func envName(key string) string {
@@ -142,7 +156,7 @@ func readConfig(file string) (*config, error) {
 	if err := v.ReadConfig(bytes.NewReader(raw)); err != nil {
 		return nil, usagef("permanode config init shows a whole file", "config file %s: %w", file, err)
 	}
-	c := &config{origin: map[string]string{}}
+	c := &config{file: file, origin: map[string]string{}}
 	var ps problems
 	decode(v, c, &ps)
 	if err := ps.err(file); err != nil {
@@ -185,7 +199,7 @@ func decode(v *viper.Viper, c *config, ps *problems) {
 	var md mapstructure.Metadata
 	err := v.Unmarshal(c, func(dc *mapstructure.DecoderConfig) {
 		dc.Metadata, dc.WeaklyTypedInput = &md, false
-		dc.DecodeHook = mapstructure.ComposeDecodeHookFunc(sizeHook, boolHook, listHook)
+		dc.DecodeHook = mapstructure.ComposeDecodeHookFunc(sizeHook, boolHook, numberHook, listHook)
 	})
 	for _, key := range md.Unused {
 		name := key[strings.LastIndex(key, ".")+1:]
@@ -286,6 +300,18 @@ func boolHook(from, to reflect.Type, v any) (any, error) {
 	return nil, fmt.Errorf("%q is neither true nor false", v)
 }
 
+// numberHook reads a number from the environment, where every value is a text.
+func numberHook(from, to reflect.Type, v any) (any, error) {
+	if to.Kind() != reflect.Uint32 || from.Kind() != reflect.String {
+		return v, nil
+	}
+	n, err := strconv.ParseUint(v.(string), 10, 20)
+	if err != nil {
+		return nil, fmt.Errorf("%q is no whole number up to a million", v)
+	}
+	return n, nil
+}
+
 var sizeForm = regexp.MustCompile(`^([0-9]{1,15}) *(B|KiB|MiB|GiB|TiB)?$`)
 
 func parseSize(text string) (byteSize, error) {
@@ -316,7 +342,7 @@ func listHook(from, to reflect.Type, v any) (any, error) {
 
 // nearestKey suggests what a misspelt key was meant to be.
 func nearestKey(name string) string {
-	known := []string{"data_dir", "memory", "networks", "index", "text", "api", "metrics", "listen", "name", "era", "trust", "snapshot", "follows", "start", "feeds", "type", "url"}
+	known := []string{"data_dir", "memory", "networks", "index", "text", "api", "metrics", "listen", "keys_file", "tls_cert", "tls_key", "cors", "rate", "search_rate", "log_level", "name", "era", "trust", "snapshot", "follows", "start", "feeds", "type", "url"}
 	best, least := "", len(name)/3+2
 	for _, k := range known {
 		if d := editDistance(name, k); d < least {
@@ -358,8 +384,12 @@ func (c *config) resolve(dir string) {
 		}
 		return filepath.Join(dir, path)
 	}
-	if c.origin["data_dir"] != "environment" {
-		c.DataDir = in(c.DataDir)
+	for key, path := range map[string]*string{
+		"data_dir": &c.DataDir, "api.keys_file": &c.API.KeysFile, "api.tls_cert": &c.API.TLSCert, "api.tls_key": &c.API.TLSKey,
+	} {
+		if c.origin[key] != "environment" {
+			*path = in(*path)
+		}
 	}
 	for i := range c.Networks {
 		n := &c.Networks[i]
@@ -386,8 +416,9 @@ func (c *config) check(file string) error {
 	if c.Memory < minMemory {
 		ps.add("memory", int64(c.Memory), "is less than 64 MiB, in which nothing works", "write it like 512MiB or 2GiB")
 	}
-	if err := query.CheckListen(c.API.Listen); err != nil {
-		ps.add("api.listen", c.API.Listen, err.Error(), "correct it")
+	c.API.check(&ps)
+	if err := new(slog.Level).UnmarshalText([]byte(c.LogLevel)); err != nil {
+		ps.add("log_level", c.LogLevel, "is no level", "use debug, info, warn or error")
 	}
 	if err := checkMetricsListen(c.Metrics.Listen); err != nil {
 		ps.add("metrics.listen", c.Metrics.Listen, err.Error(), "write it like 127.0.0.1:9090, or \"\" for none")

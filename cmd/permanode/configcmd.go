@@ -142,7 +142,13 @@ func (c *config) settings() []setting {
 		{"memory", sizeText(uint64(c.Memory)), c.origin["memory"]},
 		{"index.text", c.Index.Text, c.origin["index.text"]},
 		{"api.listen", c.API.Listen, c.origin["api.listen"]},
+		{"api.keys_file", c.API.KeysFile, c.origin["api.keys_file"]},
+		{"api.tls_cert", c.API.TLSCert, c.origin["api.tls_cert"]},
+		{"api.tls_key", c.API.TLSKey, c.origin["api.tls_key"]},
+		{"api.rate", c.API.Rate, c.origin["api.rate"]},
+		{"api.search_rate", c.API.SearchRate, c.origin["api.search_rate"]},
 		{"metrics.listen", c.Metrics.Listen, c.origin["metrics.listen"]},
+		{"log_level", c.LogLevel, c.origin["log_level"]},
 	}
 	add := func(key string, value any) { all = append(all, setting{key, value, "file"}) }
 	addOr := func(given bool, key string, value any) {
@@ -150,6 +156,7 @@ func (c *config) settings() []setting {
 			all[len(all)-1].Origin = "default"
 		}
 	}
+	addOr(len(c.API.CORS) > 0, "api.cors", append([]string{}, c.API.CORS...))
 	for i, n := range c.Networks {
 		at := fmt.Sprintf("networks[%d].", i)
 		add(at+"name", n.Name)

@@ -69,12 +69,12 @@ func (p *program) demoCommand() *cobra.Command {
 
 // demoListener takes a free port instead of the usual one where that is busy and nobody asked for it.
 func (p *program) demoListener(ctx context.Context, addr string, asked bool) (net.Listener, error) {
-	ln, err := listen(ctx, addr)
+	ln, err := listen(ctx, addr, false)
 	if err == nil || asked || !errors.Is(err, syscall.EADDRINUSE) {
 		return ln, err
 	}
 	p.say("%s is busy: taking a free port", addr)
-	return listen(ctx, "127.0.0.1:0")
+	return listen(ctx, "127.0.0.1:0", false)
 }
 
 func (p *program) demo(ctx context.Context, ln net.Listener, dir string, pace time.Duration) (err error) {
@@ -91,7 +91,7 @@ func (p *program) demo(ctx context.Context, ln net.Listener, dir string, pace ti
 		return err
 	}
 	defer func() { err = errors.Join(err, closeNets()) }()
-	plug, err := listen(ctx, "127.0.0.1:0")
+	plug, err := listen(ctx, "127.0.0.1:0", false)
 	if err != nil {
 		return err
 	}
@@ -102,6 +102,9 @@ func (p *program) demo(ctx context.Context, ln net.Listener, dir string, pace ti
 	}
 	defer svc.metricsAt.Close() // closed by its server, if it comes to that
 	defer func() { err = errors.Join(err, svc.close()) }()
+	if err := svc.openFace(&apiConfig{Listen: ln.Addr().String(), Rate: 50, SearchRate: 5}, dir); err != nil {
+		return err
+	}
 	for _, n := range nets {
 		p.say("%s answers at %s", n.what, n.at)
 		n.Network, n.Quarantine, n.Log = networkName(n.Trust), quarantine(dir), log

@@ -22,7 +22,7 @@ const (
 
 // health says which parts are ready. It reads what others measured, and asks nobody.
 func (s *service) health() (parts []query.Component) {
-	parts = append(parts, s.storeHealth(), s.disk.health())
+	parts = append(parts, s.storeHealth(), s.disk.health(), s.face.health())
 	for _, n := range s.networks {
 		st := n.collector.Status()
 		ready := st.Phase == ingest.Following || st.Phase == ingest.CatchingUp && st.Lag <= readyLag

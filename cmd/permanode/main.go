@@ -52,7 +52,7 @@ func (p *program) run(args []string) int {
 }
 
 // logger writes what happens to standard error.
-func (p *program) logger(level slog.Level) *slog.Logger {
+func (p *program) logger(level slog.Leveler) *slog.Logger {
 	return slog.New(slog.NewTextHandler(p.errs, &slog.HandlerOptions{Level: level, ReplaceAttr: sayError}))
 }
 

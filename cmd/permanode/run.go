@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
@@ -16,7 +15,6 @@ import (
 	"permanode/ingest"
 	"permanode/internal/follow"
 	"permanode/ledger"
-	"permanode/ledger/eras"
 	"permanode/query"
 	"permanode/storage/pebblestore"
 )
@@ -53,8 +51,12 @@ func (p *program) serviceEnd(ctx context.Context, err error) error {
 }
 
 func (p *program) runService(ctx context.Context, conf *config) (err error) {
-	log := p.logger(slog.LevelInfo)
-	ln, err := listen(ctx, conf.API.Listen)
+	level := new(slog.LevelVar)
+	if err := level.UnmarshalText([]byte(conf.LogLevel)); err != nil {
+		return usagef("use debug, info, warn or error", "log_level: %w", err)
+	}
+	log := p.logger(level)
+	ln, err := listen(ctx, conf.API.Listen, conf.API.KeysFile != "")
 	if err != nil {
 		return err
 	}
@@ -65,6 +67,7 @@ func (p *program) runService(ctx context.Context, conf *config) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	svc := p.newService(conf.DataDir, db, log)
+	svc.level, svc.config = level, conf.file
 	if svc.metricsAt, err = metricsListener(ctx, conf, log); err != nil {
 		return err
 	}
@@ -72,6 +75,9 @@ func (p *program) runService(ctx context.Context, conf *config) (err error) {
 		defer svc.metricsAt.Close() // closed by its server, if it comes to that
 	}
 	defer func() { err = errors.Join(err, svc.close()) }()
+	if err := svc.openFace(&conf.API, conf.DataDir); err != nil {
+		return err
+	}
 	for _, n := range conf.Networks {
 		followed, err := svc.follow(ctx, conf, n)
 		if err != nil {
@@ -94,8 +100,8 @@ func (p *program) runService(ctx context.Context, conf *config) (err error) {
 	return svc.run(ctx, ln)
 }
 
-func listen(ctx context.Context, addr string) (net.Listener, error) {
-	if err := query.CheckListen(addr); err != nil {
+func listen(ctx context.Context, addr string, keys bool) (net.Listener, error) {
+	if err := query.CheckListen(addr, keys); err != nil {
 		return nil, usagef("for example 127.0.0.1:8080", "%w", err)
 	}
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
@@ -132,6 +138,9 @@ type service struct {
 	followers []indexed
 	disk      *diskState
 	copies    *checkpointer
+	face      *apiFace
+	level     *slog.LevelVar // of log; nil: it stays as it is
+	config    string         // file with the level
 	metrics   *prometheus.Registry
 	metricsAt net.Listener // nil: no metrics are served
 }
@@ -236,6 +245,9 @@ func (s *service) close() (err error) {
 	for _, n := range s.networks {
 		err = errors.Join(err, n.close())
 	}
+	if s.face != nil {
+		err = errors.Join(err, s.face.close())
+	}
 	return err
 }
 
@@ -265,12 +277,16 @@ func (s *service) run(ctx context.Context, ln net.Listener) error {
 	})
 	api := s.api()
 	g.Go(func() error {
-		s.tellManager(ctx, "http", ln, api)
+		s.tellManager(ctx, s.face.scheme(), ln, api)
 		return nil
 	})
 	g.Go(func() error {
-		s.log.Info("the API answers", "url", "http://"+ln.Addr().String()+"/v1/info")
-		return query.Serve(ctx, ln, api, s.log)
+		s.reloadOnSignal(ctx)
+		return nil
+	})
+	g.Go(func() error {
+		s.log.Info("the API answers", "url", s.face.scheme()+"://"+ln.Addr().String()+"/v1/info")
+		return query.Serve(ctx, s.face.listener(ln), api, s.log)
 	})
 	if s.metricsAt != nil {
 		g.Go(func() error {
@@ -279,14 +295,6 @@ func (s *service) run(ctx context.Context, ln net.Listener) error {
 		})
 	}
 	return g.Wait()
-}
-
-func (s *service) api() http.Handler {
-	a := query.New(s.db, eras.Codec)
-	if s.index != nil {
-		a.UseIndex(s.index)
-	}
-	return query.Handler(query.Config{Archive: a, Version: version, Log: s.log, Health: s.health, Live: s.live, Checkpoints: s.copies, Metrics: s.metrics})
 }
 
 // live says what the service does for each network that it collects.
