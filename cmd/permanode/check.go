@@ -24,6 +24,8 @@ with --full everything again from the stored bytes: signatures, order, roots, st
 --sample N hashes N random records again and proves their units.
 --index compares the index with the store: files with their hashes, documents with records; with --full all of them, else
 a sample of each shard.
+--access verifies the access trail alone, also of a running service: its chain of hashes, its days, its head. A check
+without it does so too, where there is a trail.
 --repair first proves units again that hold records which the version that stored them could not read whole, and
 stores what this version reads; nothing received is changed.
 
@@ -32,8 +34,8 @@ Exit status: 0 no fault; 1 error; 3 faults, each with the next step.`
 
 type checkFlags struct {
 	dataFlags
-	full, repair, index bool
-	sample              int
+	full, repair, index, access bool
+	sample                      int
 }
 
 // finding is one fault in --json.
@@ -51,11 +53,13 @@ type finding struct {
 func (p *program) checkCommand() *cobra.Command {
 	var f checkFlags
 	c := &cobra.Command{
-		Use: "check [--sample N | --full | --index [--full] | --repair]", Short: "Check the archive against itself", Long: checkHelp, Args: noArgs,
+		Use: "check [--sample N | --full | --index [--full] | --access | --repair]", Short: "Check the archive against itself", Long: checkHelp, Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			switch sampled := c.Flags().Changed("sample"); {
-			case f.repair && (sampled || f.full || f.index):
+			case f.repair && (sampled || f.full || f.index || f.access):
 				return usagef("run permanode check --full after it", "--repair goes alone")
+			case f.access && (sampled || f.full || f.index):
+				return usagef("a check without --access verifies the access trail too", "--access goes alone")
 			case f.index && sampled:
 				return usagef("--index takes a sample of its own; --index --full compares all of it", "--index and --sample exclude each other")
 			case sampled && f.full:
@@ -68,6 +72,8 @@ func (p *program) checkCommand() *cobra.Command {
 				return p.repair(c.Context(), &f)
 			case f.index:
 				return p.checkIndex(c.Context(), &f)
+			case f.access:
+				return p.checkAccess(c.Context(), &f)
 			}
 			return p.check(c.Context(), &f)
 		},
@@ -75,6 +81,7 @@ func (p *program) checkCommand() *cobra.Command {
 	f.add(c, true)
 	c.Flags().BoolVar(&f.full, "full", false, "prove every unit again and compare every row")
 	c.Flags().BoolVar(&f.index, "index", false, "compare the index with the store")
+	c.Flags().BoolVar(&f.access, "access", false, "verify the access trail, and nothing else")
 	c.Flags().IntVar(&f.sample, "sample", 0, "hash this many random records again and prove their units")
 	c.Flags().BoolVar(&f.repair, "repair", false, "read again what an earlier version could not read whole, and store that")
 	return c
@@ -159,7 +166,7 @@ func (p *program) check(ctx context.Context, f *checkFlags) (err error) {
 	if err == nil {
 		err = p.sayIndex(ctx, db, dir, memory, f.network)
 	}
-	return errors.Join(err, broken)
+	return errors.Join(err, p.checkTrail(ctx, dir, f.json), broken)
 }
 
 // sayIndex says how the index stands: it is no part of the archive, and can be made again at any time.
