@@ -86,14 +86,14 @@ func (l *lines) end() error {
 // ExportColumns are the columns of an export in CSV.
 var ExportColumns = []Column{
 	{"network", "word", "", "The network's name in this archive."},
-	{"seq", "integer", "", "The number of the unit that confirmed the record."},
-	{"pos", "integer", "", "The record's place in its unit, from 0. Empty where the row is of what the unit did itself."},
+	{"seq", "integer", "unit number", "The number of the unit that confirmed the record."},
+	{"pos", "integer", "place in the unit, from 0", "The record's place in its unit. Empty where the row is of what the unit did itself."},
 	{"id", "word", "", "The record's id as the era's own API writes it."},
 	{"state", "word", "", "What became of the record. Empty for a unit."},
 	{"reason", "integer", "", "The protocol's conflict code. Empty unless the state is conflicting."},
 	{"basis", "word", "", "Why the row is believed: root, path or claim."},
 	{"kind", "word", "", "What the record is."},
-	{"time_utc", "time", "UTC", "The signed time of the unit: RFC 3339, UTC."},
+	{"time_utc", "time", "RFC 3339, UTC", "The signed time of the unit."},
 	{"tag", "text", "", "The record's first tag. " + TextRule},
 	{"tag_hex", "hex", "", "The bytes of that tag. Empty: there is none; 0x: a tag of no bytes."},
 	{"addresses", "word", "", "The addresses named in the record's own bytes, sorted, with spaces between."},
