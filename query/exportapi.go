@@ -69,7 +69,15 @@ func sendRows(w http.ResponseWriter, q *request, format string, missing error, d
 		return nil
 	}
 	done, err := do(out)
-	if err != nil && !errors.Is(err, storage.ErrIncomplete) || errors.As(err, &unsearched) {
+	switch {
+	case errors.As(err, &unsearched):
+		if !out.begun { // no row was found in what was searched: it breaks off all the same
+			out.begin()
+			w.WriteHeader(http.StatusOK)
+			err = errors.Join(err, out.ctl.Flush())
+		}
+		return err
+	case err != nil && !errors.Is(err, storage.ErrIncomplete):
 		return err
 	}
 	if err != nil {
@@ -129,4 +137,4 @@ type tableColumns struct {
 }
 
 // tables are all that there is as CSV.
-var tables = []tableColumns{{"export", ExportColumns}}
+var tables = []tableColumns{{"export", ExportColumns}, {"statement", StatementColumns}}

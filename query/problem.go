@@ -59,6 +59,8 @@ var problemTypes = map[string]struct {
 	"unauthorized":           {"A key is needed", http.StatusUnauthorized},
 	"forbidden":              {"The key may not do this", http.StatusForbidden},
 	"cross-site":             {"Sent by another site", http.StatusForbidden},
+	"precondition-failed":    {"Not what If-Match names", http.StatusPreconditionFailed},
+	"bad-range":              {"No such range", http.StatusRequestedRangeNotSatisfiable},
 	"not-acceptable":         {"No acceptable form", http.StatusNotAcceptable},
 	"bad-host":               {"Not this service", http.StatusMisdirectedRequest},
 	"rate-limited":           {"Too many requests", http.StatusTooManyRequests},

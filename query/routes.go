@@ -51,6 +51,8 @@ func (a *api) table() []route {
 		{get, "/v1/search", list("q", "explain"), access.Reader, classSearch, a.search},
 		{get, "/v1/tags/{" + anyBytes + "}", list(), access.Reader, classSearch, a.tag},
 		{get, "/v1/addresses/{addr}", list("at"), access.Reader, classSearch, a.address},
+		{get, statementPattern, statementParams, access.Reader, classSearch, a.statementOf},
+		{get, "/v1/payloads/{payload}", []string{"network"}, access.Reader, classPlain, a.payload},
 		{get, "/v1/export", []string{"q", "network", "format", "after"}, access.Reader, classExport, a.export},
 		{get, "/v1/columns", nil, access.Reader, classPlain, a.columns},
 		{get, "/v1/status", nil, access.Reader, classPlain, a.status},

@@ -37,16 +37,15 @@ func cidPayload(text string) (sum [32]byte, err error) {
 	if err != nil {
 		return sum, err
 	}
-	const ask = "not the bytes of a payload: ask by their SHA-256, or by the CID of one raw block (bafkrei…)"
 	switch {
 	case len(raw) == size && string(raw[:len(head)]) == head:
 		return [32]byte(raw[len(head):]), nil
 	case len(raw) == sizeV0 && string(raw[:2]) == head[2:]:
-		return sum, fmt.Errorf("%s is a CID of version 0, which names a tree of blocks, %s", text, ask)
+		return sum, fmt.Errorf("%s is a CID of version 0, which names %w", text, ErrTree)
 	case len(raw) < len(head) || raw[0] != head[0]:
 		return sum, fmt.Errorf("%s has the form of a CID and is none: it has %d bytes, not %d or %d", text, len(raw), size, sizeV0)
 	case raw[1] != head[1]:
-		return sum, fmt.Errorf("%s is a CID with the codec %#x, which names a tree of blocks, %s", text, raw[1], ask)
+		return sum, fmt.Errorf("%s is a CID with the codec %#x, which names %w", text, raw[1], ErrTree)
 	case string(raw[2:len(head)]) != head[2:]:
 		return sum, fmt.Errorf("%s is a CID with the hash %#x: payloads are named by SHA-256 (0x12, 32 bytes)", text, raw[2])
 	}

@@ -10,8 +10,12 @@ import (
 	"strings"
 )
 
-// ErrNone says that a text has not the form of what was asked for.
-var ErrNone = errors.New("no such form")
+var (
+	// ErrNone says that a text has not the form of what was asked for.
+	ErrNone = errors.New("no such form")
+	// ErrTree says that a good CID is that of a tree, under which larger payloads stand.
+	ErrTree = errors.New("a tree of blocks, not the bytes of a payload: ask by their SHA-256, or by the CID of one raw block (bafkrei…)")
+)
 
 // Payload returns the SHA-256 of the payload that text names: "sha256:" and 64 hex digits of either case, with 0x or
 // without, or the CIDv1 of one raw block, which is the SHA-256 of the block's bytes in another dress. It fails with

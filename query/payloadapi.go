@@ -1,0 +1,79 @@
+package query
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const mediaBytes = "application/octet-stream"
+
+// payload answers with the bytes of a payload, or parts of them (RFC 9110, section 14).
+func (a *api) payload(ctx context.Context, q *request) (writer, error) {
+	networks, err := a.Archive.Select(ctx, q.params["network"])
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.Archive.Payload(ctx, networks, q.vars["payload"])
+	if err != nil {
+		return nil, err
+	}
+	q.noted.rows = 1
+	return func(w http.ResponseWriter) error {
+		name := hex.EncodeToString(c.SHA256[:])
+		h := w.Header()
+		h.Set("Content-Type", mediaBytes)
+		h.Set("Content-Disposition", `attachment; filename="`+name+`.bin"`)
+		h.Set("ETag", `"`+name+`"`)
+		h.Set("Cache-Control", cacheForever)
+		h.Set("Link", "</v1/records/"+name+`>; rel="describedby"`)
+		return sendParts(w, q.http, c.Raw)
+	}, nil
+}
+
+// sendParts sends what the client asks for of body: all of it, ranges, or nothing new. Headers are those of the whole.
+func sendParts(w http.ResponseWriter, r *http.Request, body []byte) error {
+	if asked := r.Header.Get("Range"); asked != "" && (r.Method != http.MethodGet || !strings.HasPrefix(asked, "bytes=")) {
+		r = r.Clone(r.Context()) // to be ignored
+		r.Header.Del("Range")
+	}
+	p := &partsWriter{ResponseWriter: w}
+	http.ServeContent(p, r, "", time.Time{}, bytes.NewReader(body))
+	if p.refused == 0 {
+		return nil
+	}
+	h := w.Header()
+	for _, name := range []string{"Content-Disposition", "ETag", "Cache-Control", "Link", "Content-Length"} {
+		h.Del(name)
+	}
+	if p.refused == http.StatusPreconditionFailed {
+		return problem("precondition-failed", "the payload is not the one that If-Match names: its hash is its name, so it never changes")
+	}
+	h.Set("Content-Range", "bytes */"+strconv.Itoa(len(body)))
+	return problem("bad-range", "the Range %s is none of the %d bytes: write it like bytes=0-99 or bytes=-100", quote(r.Header.Get("Range")), len(body))
+}
+
+// partsWriter keeps back an answer that is a refusal: it is told as a problem.
+type partsWriter struct {
+	http.ResponseWriter
+	refused int // status
+}
+
+func (p *partsWriter) WriteHeader(status int) {
+	if status >= http.StatusBadRequest {
+		p.refused = status
+		return
+	}
+	p.ResponseWriter.WriteHeader(status)
+}
+
+func (p *partsWriter) Write(b []byte) (int, error) {
+	if p.refused != 0 {
+		return len(b), nil
+	}
+	return p.ResponseWriter.Write(b)
+}
