@@ -12,6 +12,7 @@ import (
 	"permanode/ingest"
 	"permanode/ledger"
 	"permanode/query"
+	"permanode/query/client"
 	"permanode/storage"
 )
 
@@ -49,7 +50,7 @@ func Status(err error) int {
 	switch {
 	case err == nil:
 		return 0
-	case errors.Is(err, ErrUsage), errors.Is(err, ledger.ErrTrust), errors.Is(err, query.ErrNotID), errors.Is(err, query.ErrBadCursor), errors.Is(err, ingest.ErrConfig),
+	case errors.Is(err, ErrUsage), errors.Is(err, ledger.ErrTrust), errors.Is(err, query.ErrNotID), errors.Is(err, query.ErrBadCursor), errors.Is(err, ingest.ErrConfig), errors.Is(err, client.ErrBadRequest),
 		errors.As(err, &other), errors.As(err, &syntax), errors.As(err, &meaning):
 		return 2
 	case errors.Is(err, context.Canceled): // a signal; a service that ended well returns nil

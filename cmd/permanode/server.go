@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -208,7 +209,8 @@ func (s serverSearch) record(ctx context.Context, item query.Item) (query.Record
 }
 
 func (s serverSearch) explain(ctx context.Context, f *searchFlags, text string) (json.RawMessage, error) {
-	return s.Explain(ctx, s.question(f, text))
+	tree, err := s.Explain(ctx, s.question(f, text))
+	return bytes.TrimSpace(tree), err
 }
 
 // exportFrom is export, asked of a running service.

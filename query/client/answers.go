@@ -118,7 +118,7 @@ func (c *Client) RecordBytes(ctx context.Context, network, id string, form Form)
 	return c.bytes(ctx, inNetwork(network, "records", id), form)
 }
 
-var errNoID = fmt.Errorf("an empty text: %w", query.ErrNotID)
+var errNoID = fmt.Errorf(`"": %w`, query.ErrNotID)
 
 func (c *Client) bytes(ctx context.Context, path string, form Form) ([]byte, error) {
 	return c.whole(ctx, call{path: path, params: url.Values{"format": {string(form)}}, accept: form.media()})

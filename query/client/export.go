@@ -69,6 +69,7 @@ type exporting struct {
 	out    *bufio.Writer
 	failed error // of w
 	began  bool  // an answer came
+	headed bool  // the heading is written
 	sum    hash.Hash
 	rows   uint64
 	unread uint64   // rows that the service could not read whole
@@ -97,48 +98,67 @@ func (c *Client) exportOnce(ctx context.Context, x *exporting) (missing error, e
 		return nil, err
 	}
 	defer a.Close()
-	format, r := x.newFormat(), bufio.NewReaderSize(a, 64<<10)
-	part, rows := sha256.New(), uint64(0)
-	var last []byte
-	defer func() {
-		if err == nil || last == nil {
-			return
-		}
-		at, bad := format.place(last)
+	x.began, x.ended = true, nil
+	part := &part{sum: sha256.New(), format: x.newFormat()}
+	err = x.take(bufio.NewReaderSize(a, 64<<10), part)
+	if err == nil {
+		missing, err = x.judge(a, part)
+	}
+	if err == io.ErrUnexpectedEOF {
+		err = a.broken(err)
+	}
+	unsearched := a.Header.Get("X-Unsearched") // such an answer breaks off behind its last row
+	switch {
+	case err == nil:
+		return missing, nil
+	case part.last == nil && unsearched != "" && errors.Is(err, io.ErrUnexpectedEOF):
+		return &query.UnsearchedError{Why: fmt.Errorf("%w: %s", storage.ErrIncomplete, saidMissing(unsearched))}, nil
+	case part.last != nil:
+		at, bad := part.format.place(part.last)
 		if bad != nil {
-			err = bad // it cannot be gone on with
-			return
+			return nil, bad // it cannot be gone on with
 		}
 		x.After = at
-	}()
-	x.began, x.ended = true, nil
+	}
+	return nil, err
+}
+
+// part is one answer of an export.
+type part struct {
+	format rowFormat
+	sum    hash.Hash
+	rows   uint64
+	last   []byte // the last whole row; nil: none came
+}
+
+// take writes the rows of one answer on, to its end.
+func (x *exporting) take(r *bufio.Reader, part *part) error {
 	for {
-		row, head, err := format.next(r)
-		switch {
-		case err == io.EOF:
-			return x.judge(a, part, rows)
-		case err == io.ErrUnexpectedEOF:
-			return nil, a.broken(err)
-		case err != nil:
-			return nil, err
+		row, head, err := part.format.next(r)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
 		}
 		if end := endOf(x.Format, row); end != nil {
 			x.ended = end
 			continue
 		}
 		if x.ended != nil {
-			return nil, fmt.Errorf("%w: there is a row behind the last line", errForm)
+			return fmt.Errorf("%w: there is a row behind the last line", errForm)
 		}
-		part.Write(row)
-		if head && x.rows > 0 {
-			continue // the heading stands there already
+		part.sum.Write(row)
+		if head && x.headed {
+			continue
 		}
+		x.headed = x.headed || head
 		if err := x.write(row); err != nil {
-			return nil, err
+			return err
 		}
 		if !head {
-			last = append(last[:0], row...)
-			rows++
+			part.last = append(part.last[:0], row...)
+			part.rows++
 			x.count()
 		}
 	}
@@ -194,11 +214,13 @@ func (x *exporting) flush() error {
 	return nil
 }
 
-func (x *exporting) result() query.Exported { return query.Exported{Rows: x.rows, SHA256: hex.EncodeToString(x.sum.Sum(nil))} }
+func (x *exporting) result() query.Exported {
+	return query.Exported{Rows: x.rows, SHA256: hex.EncodeToString(x.sum.Sum(nil))}
+}
 
 // judge compares an answer that ended with what the service says of it: an export that was cut by something in between
 // has no such word.
-func (x *exporting) judge(a *answer, part hash.Hash, rows uint64) (missing, err error) {
+func (x *exporting) judge(a *answer, part *part) (missing, err error) {
 	why := saidMissing(a.Trailer.Get("X-Incomplete"))
 	if why == "" && a.Header.Get("X-Coverage-Complete") == "false" {
 		why = "the service says so, and not what is missing" // a proxy that drops trailers
@@ -213,13 +235,11 @@ func (x *exporting) judge(a *answer, part hash.Hash, rows uint64) (missing, err 
 	}
 	whole := said.SHA256 != "" && (x.Format == query.CSV || x.ended != nil)
 	switch {
-	case !whole && why != "":
-		return &query.UnsearchedError{Why: missing}, nil
 	case !whole:
-		return nil, a.broken(io.ErrUnexpectedEOF)
-	case said.Rows != rows || said.SHA256 != hex.EncodeToString(part.Sum(nil)):
-		return nil, fmt.Errorf("the export of %s is damaged: %d rows came, and it says %d rows with SHA-256 %s: %w",
-			a.asked, rows, said.Rows, said.SHA256, storage.ErrCorrupt)
+		return nil, io.ErrUnexpectedEOF
+	case said.Rows != part.rows || said.SHA256 != hex.EncodeToString(part.sum.Sum(nil)):
+		return nil, fmt.Errorf("the export of %s is damaged on its way: %d rows came, and it says %d rows with SHA-256 %s: %w",
+			a.asked, part.rows, said.Rows, said.SHA256, storage.ErrCorrupt)
 	}
 	x.unread += said.Unread
 	return missing, nil
