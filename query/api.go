@@ -145,7 +145,7 @@ func newList[T any](items []T, next string, total uint64, exact bool, searched [
 	return l
 }
 
-func (a *api) networks(ctx context.Context, _ *request) (writer, error) {
+func (a *api) networks(ctx context.Context, q *request) (writer, error) {
 	type item struct {
 		Network  string `json:"network"`
 		Era      string `json:"era"`
@@ -165,6 +165,7 @@ func (a *api) networks(ctx context.Context, _ *request) (writer, error) {
 		items = append(items, item{n.Name, string(n.Era), n.Identity})
 		extents = append(extents, e)
 	}
+	q.noted.rows = uint64(len(items))
 	return sendJSON(http.StatusOK, newList(items, "", uint64(len(items)), true, extents), nil)
 }
 
@@ -194,6 +195,7 @@ func (a *api) unit(ctx context.Context, q *request) (writer, error) {
 	if err != nil {
 		return nil, err
 	}
+	q.noted.rows = 1
 	switch q.params["format"] {
 	case "":
 		return sendJSON(http.StatusOK, shown, nil)
@@ -242,6 +244,7 @@ func (a *api) unitRecords(ctx context.Context, q *request) (writer, error) {
 	if err != nil {
 		return nil, err
 	}
+	q.noted.rows = uint64(len(items))
 	next := ""
 	if end := first + uint64(len(items)); end < total && len(items) > 0 {
 		next = place{n.Name, ledger.Ord{Seq: seq, Pos: uint32(end - 1)}}.cursor(sortOldestFirst, asked)
@@ -283,6 +286,7 @@ func (a *api) record(ctx context.Context, q *request) (writer, error) {
 	if err != nil {
 		return nil, err
 	}
+	q.noted.rows = 1
 	switch q.params["format"] {
 	case "raw":
 		return immutable(send(http.StatusOK, "application/octet-stream", object(&r))), nil
@@ -337,6 +341,7 @@ func (a *api) places(ctx context.Context, q *request) (writer, error) {
 		}
 		items = append(items, p)
 	}
+	q.noted.rows = uint64(len(items))
 	return sendJSON(http.StatusOK, newList(items, found.Next, found.Total, found.Exact, found.Searched), nil)
 }
 

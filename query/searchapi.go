@@ -73,6 +73,13 @@ func (a *api) searchRequest(ctx context.Context, q *request, query string) (req 
 	return req, nil
 }
 
+// found answers a search, and notes it.
+func (a *api) found(ctx context.Context, q *request, req SearchRequest) (hits, error) {
+	found, err := a.Archive.hits(ctx, req)
+	q.noted.query, q.noted.rows = found.Query, uint64(len(found.Items))
+	return found, err
+}
+
 func (a *api) search(ctx context.Context, q *request) (writer, error) {
 	req, err := a.searchRequest(ctx, q, q.params["q"])
 	if err != nil {
@@ -80,10 +87,11 @@ func (a *api) search(ctx context.Context, q *request) (writer, error) {
 	}
 	switch q.params["explain"] {
 	case "":
-		found, err := a.Archive.hits(ctx, req)
+		found, err := a.found(ctx, q, req)
 		return sendJSON(http.StatusOK, found, err)
 	case "true":
 		e, err := a.Archive.Explain(ctx, req)
+		q.noted.query = e.Query
 		return sendJSON(http.StatusOK, e, err)
 	}
 	return nil, problem("bad-parameter", "explain=%s is unknown: use explain=true, or leave it out", quote(q.params["explain"]))
@@ -107,7 +115,7 @@ func (a *api) tag(ctx context.Context, q *request) (writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := a.Archive.hits(ctx, req)
+	found, err := a.found(ctx, q, req)
 	return sendJSON(http.StatusOK, found, err)
 }
 
@@ -138,7 +146,7 @@ func (a *api) address(ctx context.Context, q *request) (writer, error) {
 		return nil, err
 	}
 	out := account{Balances: []accountBalance{}}
-	if out.hits, err = a.Archive.hits(ctx, req); err != nil {
+	if out.hits, err = a.found(ctx, q, req); err != nil {
 		return nil, asID(err)
 	}
 	for _, e := range out.Coverage {

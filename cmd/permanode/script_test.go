@@ -71,7 +71,7 @@ func TestScripts(t *testing.T) {
 	scripts.Cmds = map[string]func(*testscript.TestScript, bool, []string){
 		"exits": exits, "servenode": serveNodeCommand, "serveiota": serveIota, "freeport": freePort, "poll": poll, "occupy": occupy,
 		"checksum": checksum, "brokenpipe": brokenPipe, "blake": blake, "expand": expand, "flip": flip,
-		"rmall": removeAll, "spoil": spoil, "serveinx": serveINX,
+		"rmall": removeAll, "spoil": spoil, "serveinx": serveINX, "readtrail": readTrail, "cuttrail": cutTrail,
 	}
 	testscript.Run(t, scripts)
 }
