@@ -1,10 +1,11 @@
-# The commands of the project. Everything needs Go alone; tools are pinned in tools/go.mod.
+# The commands of the project. Building needs Go alone. Tests use some outside tools, which `make tools` puts into bin/tools:
+# pinned in tools/go.mod, tools/requirements.txt and query/client/typescript; outside CI they skip what is not there.
 GO       ?= go
 TOOL      = $(GO) tool -modfile=tools/go.mod
 FUZZTIME ?= 2s
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: build demo test check race fuzz torture bench figures peers clean
+.PHONY: build demo test tools client check race fuzz torture bench figures peers clean
 
 build: ## the binary, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/permanode ./cmd/permanode
@@ -12,8 +13,15 @@ build: ## the binary, in bin/
 demo: build ## a recorded tangle, pulled from an in-process node, proven and served
 	exec bin/permanode demo
 
-test: check race fuzz ## everything that must pass before a change lands; ends with the test summary
+test: tools check race fuzz ## everything that must pass before a change lands; ends with the test summary
 	$(GO) test -count=1 ./...
+
+tools: ## schemathesis, the TypeScript compiler and promtool, in bin/tools
+	sh tools/have.sh || [ "$$CI" != true ]
+
+client: ## the types of the TypeScript client, made of the description of the API
+	sh tools/have.sh typescript
+	bin/tools/typescript/node_modules/.bin/openapi-typescript query/openapi.yaml -o query/client/typescript/api.ts
 
 check: ## format, vet, staticcheck, modules, shape of the house
 	@files=$$($(TOOL) gofumpt -l . ) && if [ -n "$$files" ]; then echo "gofumpt differs (go tool -modfile=tools/go.mod gofumpt -w .):"; echo "$$files"; exit 1; fi
