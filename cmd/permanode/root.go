@@ -31,7 +31,7 @@ func (p *program) rootCommand() *cobra.Command {
 	root.SetErr(p.errs)
 	root.AddCommand(
 		p.runCommand(), p.demoCommand(), p.ingestCommand(), p.trustCommand(), p.statusCommand(), p.coverageCommand(),
-		p.searchCommand(), p.getCommand(), p.exportCommand(), p.checkCommand(), p.indexCommand(), p.keyCommand(), p.configCommand(), p.versionCommand(),
+		p.searchCommand(), p.getCommand(), p.exportCommand(), p.checkCommand(), p.copyCommand(), p.indexCommand(), p.keyCommand(), p.configCommand(), p.versionCommand(),
 	)
 	root.SetHelpCommand(helpCommand(root))
 	return root

@@ -129,8 +129,8 @@ func (c *copier) run() (err error) {
 
 // apart refuses directories that lie in each other.
 func (c *copier) apart() error {
-	if c.fs != vfs.Default {
-		return nil // names of a test
+	if vfs.Root(c.fs) != vfs.Default {
+		return nil // no disk: names of a test
 	}
 	from, to := realPath(c.from), realPath(c.to)
 	switch {
@@ -212,6 +212,13 @@ func (c *copier) judgeTarget() error {
 		return nil
 	}
 	if desc, err := pebble.Peek(c.to, c.fs); err == nil && desc.Exists {
+		lock, err := lockDir(c.fs, c.to)
+		if err != nil {
+			return err
+		}
+		if err := lock.Close(); err != nil {
+			return err
+		}
 		return &CopyRefusedError{c.to, "holds an archive that was not stopped cleanly: what it holds is not known", "run permanode check --data " + c.to + " first, or name another directory"}
 	}
 	for _, n := range names {
