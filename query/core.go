@@ -19,11 +19,12 @@ type api struct {
 	callers *callers
 	sites   *sites
 	metrics *metrics
+	hub     *hub // live streams
 }
 
 // Handler returns the native API: all routes of the table in routes.go.
 func Handler(c Config) http.Handler {
-	a := &api{Config: c, callers: newCallers(c.Rates, time.Now), sites: newSites(c), metrics: newMetrics(c.Metrics)}
+	a := &api{Config: c, callers: newCallers(c.Rates, time.Now), sites: newSites(c), metrics: newMetrics(c.Metrics), hub: newHub(c.Archive)}
 	for of, most := range parallel {
 		a.slots[of] = make(chan struct{}, most)
 	}

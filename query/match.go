@@ -50,10 +50,17 @@ func (l *looker) unitAt(ctx context.Context, ord ledger.Ord) (*document, error) 
 		if err != nil {
 			return nil, fmt.Errorf("unit %d of %s: %w", ord.Seq, l.n.Name, err)
 		}
-		own := ledger.Posting{Key: ledger.Key{Kind: ledger.KeyUnit, Val: cone.Unit.ID.Key()}, Role: ledger.RoleMention}
-		return &document{ord: ord, posts: append(slices.Clone(cone.Posts), own), idle: len(cone.Posts) == 0}, nil
+		return unitDocument(cone), nil
 	}
 	return nil, fmt.Errorf("unit %d of %s: the store gives no cone", ord.Seq, l.n.Name)
+}
+
+// unitDocument is what the unit of a cone did itself.
+func unitDocument(cone *ledger.Cone) *document {
+	own := ledger.Posting{Key: ledger.Key{Kind: ledger.KeyUnit, Val: cone.Unit.ID.Key()}, Role: ledger.RoleMention}
+	return &document{
+		ord: ledger.Ord{Seq: cone.Unit.Seq, Pos: ledger.UnitPos}, posts: append(slices.Clone(cone.Posts), own), idle: len(cone.Posts) == 0,
+	}
 }
 
 // matches reports whether d is a hit of the bound query n.

@@ -55,6 +55,8 @@ func (a *api) table() []route {
 		{get, "/v1/payloads/{payload}", []string{"network"}, access.Reader, classPlain, a.payload},
 		{get, "/v1/export", []string{"q", "network", "format", "after"}, access.Reader, classExport, a.export},
 		{get, "/v1/columns", nil, access.Reader, classPlain, a.columns},
+		{get, "/v1/stream", []string{"q", "network", "from", "cursor"}, access.Reader, classStream, a.stream},
+		{get, "/v1/ws", nil, access.Reader, classStream, a.ws},
 		{get, "/v1/status", nil, access.Reader, classPlain, a.status},
 		{get, "/v1/access", []string{"day"}, access.Auditor, classExport, a.accessTrail},
 		{get, "/v1/checkpoint", nil, access.Operator, classPlain, a.checkpoint},

@@ -1,0 +1,381 @@
+package query
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gorilla/websocket"
+	"golang.org/x/time/rate"
+)
+
+// The limits of a WebSocket.
+const (
+	maxTopicsOf  = 100      // subscriptions of one connection
+	maxFrame     = 64 << 10 // bytes that a client may send at once
+	maxRefused   = 20       // frames that may be wrong
+	maxTopicName = 64
+	pongTime     = 3 * heartbeat
+	closeTime    = 2 * time.Second // for the other side to answer a close
+	askRate      = 20              // frames a second, after the first hundred
+)
+
+// ws is GET /v1/ws: what streams send, over a WebSocket, for several questions at once.
+func (a *api) ws(ctx context.Context, q *request) (writer, error) {
+	if !websocket.IsWebSocketUpgrade(q.http) {
+		return nil, problem("upgrade-required", "this is a WebSocket: open it as ws://…%s; the same messages come over HTTP at /v1/stream", q.route.pattern)
+	}
+	if !a.sites.sameSite(q.http) {
+		return nil, problem("cross-site", "a page of another origin (%s) opens this: list it in api.cors of the config, if it may", quote(q.http.Header.Get("Origin")))
+	}
+	return func(w http.ResponseWriter) error {
+		smallBuffer(q.http)
+		up := websocket.Upgrader{
+			WriteBufferPool: &frames, WriteBufferSize: 4 << 10,
+			CheckOrigin: func(*http.Request) bool { return true }, // judged above
+			Error:       func(http.ResponseWriter, *http.Request, int, error) {},
+		}
+		conn, err := up.Upgrade(hijackable{w}, q.http, http.Header{"X-Request-Id": w.Header().Values("X-Request-Id")})
+		if err != nil {
+			return problem("upgrade-required", "the WebSocket cannot be opened (%v): use HTTP/1.1 and version 13 of the protocol", err)
+		}
+		s := &socket{a: a, q: q, conn: conn, id: w.Header().Get("X-Request-Id"), subs: map[string]*subscription{}}
+		return s.run(ctx)
+	}, nil
+}
+
+// frames are the write buffers of all WebSockets.
+var frames sync.Pool
+
+// hijackable is what gorilla's upgrader asks for.
+type hijackable struct{ http.ResponseWriter }
+
+// Hijack takes the connection over.
+func (w hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return http.NewResponseController(w.ResponseWriter).Hijack()
+}
+
+// socket is one WebSocket. The handler's goroutine reads; each subscription writes from its own.
+type socket struct {
+	a    *api
+	q    *request
+	conn *websocket.Conn
+	id   string // of the request
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+	once   sync.Once // of end
+
+	write sync.Mutex // one writer at a time
+
+	mu   sync.Mutex // guards what follows
+	over bool       // a close was sent
+	subs map[string]*subscription
+
+	refused int // frames; of the reader
+}
+
+// subscription is one stream of a socket.
+type subscription struct {
+	s      *socket
+	id     string
+	head   string // `"id":…` as JSON
+	cancel context.CancelFunc
+}
+
+// run answers until the client goes, the service stops, or the client breaks a rule.
+func (s *socket) run(ctx context.Context) error {
+	s.ctx, s.cancel = context.WithCancel(ctx)
+	s.work.Go(func() {
+		<-s.ctx.Done()
+		s.end(websocket.CloseGoingAway, "shutdown: the service is stopping; come again in a moment")
+	})
+	s.work.Go(s.ping)
+	s.read()
+	s.cancel()
+	_ = s.conn.Close() // ends writes that are stuck
+	s.work.Wait()
+	return nil
+}
+
+// end closes the connection once: with a code and a reason, if the client still reads.
+func (s *socket) end(code int, reason string) {
+	s.once.Do(func() {
+		s.mu.Lock()
+		s.over = true
+		s.mu.Unlock()
+		s.cancel()
+		_ = s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), time.Now().Add(closeTime))
+		_ = s.conn.SetReadDeadline(time.Now().Add(closeTime))
+	})
+}
+
+// alive gives the client time for its next pong.
+func (s *socket) alive() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.over {
+		_ = s.conn.SetReadDeadline(time.Now().Add(pongTime))
+	}
+}
+
+func (s *socket) ping() {
+	tick := time.NewTicker(heartbeat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-tick.C:
+			_ = s.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(heartbeat)) // one that cannot be sent has no pong
+		}
+	}
+}
+
+// read takes frames until the connection ends.
+func (s *socket) read() {
+	s.conn.SetReadLimit(maxFrame)
+	s.conn.SetPongHandler(func(string) error {
+		s.alive()
+		return nil
+	})
+	s.alive()
+	asked := rate.NewLimiter(askRate, maxTopicsOf)
+	for {
+		kind, frame, err := s.conn.ReadMessage()
+		switch {
+		case errors.Is(err, websocket.ErrReadLimit):
+			return // gorilla has sent the code 1009
+		case isTimeout(err):
+			s.end(websocket.ClosePolicyViolation, fmt.Sprintf("no pong: nothing was heard for %s", pongTime))
+			return
+		case err != nil:
+			return
+		case s.ctx.Err() != nil || asked.Wait(s.ctx) != nil:
+			continue // a close was sent: the client's is waited for
+		case kind != websocket.TextMessage:
+			s.end(websocket.CloseUnsupportedData, "send text frames")
+		case !utf8.Valid(frame):
+			s.end(websocket.CloseInvalidFramePayloadData, "the text is not UTF-8")
+		default:
+			s.take(frame)
+		}
+	}
+}
+
+func isTimeout(err error) bool {
+	var t net.Error
+	return errors.As(err, &t) && t.Timeout()
+}
+
+// take does what a frame asks for.
+func (s *socket) take(frame []byte) {
+	id, err := s.obey(frame)
+	if err == nil {
+		return
+	}
+	if s.refused++; s.refused > maxRefused {
+		s.end(websocket.ClosePolicyViolation, fmt.Sprintf("%d frames were refused", s.refused))
+		return
+	}
+	p := problemOf(err)
+	if p.Status >= http.StatusInternalServerError {
+		s.a.Log.Error("request failed", "request_id", s.id, "err", err)
+	}
+	var name *string
+	if id != "" {
+		name = &id
+	}
+	_ = s.tell(struct {
+		Type    string          `json:"type"`
+		ID      *string         `json:"id"` // null: the frame names none
+		Problem json.RawMessage `json:"problem"`
+	}{"error", name, p.encode(s.id)})
+}
+
+// asking is what a client may ask of its socket.
+type asking struct {
+	ID      string `json:"id"`
+	Q       string `json:"q"`
+	Network string `json:"network"`
+	From    string `json:"from"`
+	Cursor  string `json:"cursor"`
+}
+
+// obey reads a frame and does it. It returns the subscription that the frame names.
+func (s *socket) obey(frame []byte) (string, error) {
+	const subscribe, unsubscribe = "subscribe", "unsubscribe"
+	var ask map[string]json.RawMessage
+	if err := strictJSON(frame, &ask, subscribe, unsubscribe); err != nil {
+		return "", err
+	}
+	if len(ask) != 1 {
+		return "", problem("bad-body", "the frame has %d members: send one, %s or %s", len(ask), subscribe, unsubscribe)
+	}
+	var r asking
+	if raw, ok := ask[unsubscribe]; ok {
+		if err := strictJSON(raw, &r, "id"); err != nil {
+			return "", err
+		}
+		return r.ID, s.unsubscribe(r.ID)
+	}
+	if err := strictJSON(ask[subscribe], &r, "id", "q", "network", "from", "cursor"); err != nil {
+		return "", err
+	}
+	if r.ID == "" || len(r.ID) > maxTopicName || strings.ContainsFunc(r.ID, func(c rune) bool { return c < ' ' || c > '~' }) {
+		return "", problem("bad-parameter", "the id %s is empty, longer than %d bytes or not printable ASCII: name the subscription", quote(r.ID), maxTopicName)
+	}
+	return r.ID, s.subscribe(r)
+}
+
+// strictJSON reads an object of a frame.
+func strictJSON(raw []byte, into any, members ...string) error {
+	wanted := strings.Join(members, ", ")
+	if err := checkJSON(raw, members); err != nil {
+		return problem("bad-body", "the frame %v; send one JSON object with %s", err, wanted)
+	}
+	if err := json.Unmarshal(raw, into); err != nil {
+		return problem("bad-body", "the frame has a member of the wrong kind (%v); send one JSON object with %s, all of them texts", err, wanted)
+	}
+	return nil
+}
+
+// subscribe begins a stream.
+func (s *socket) subscribe(r asking) error {
+	s.mu.Lock()
+	_, taken := s.subs[r.ID]
+	open := len(s.subs)
+	s.mu.Unlock()
+	if taken {
+		return problem("bad-parameter", "the subscription %s is open: unsubscribe first, or take another id", quote(r.ID))
+	}
+	if open >= maxTopicsOf {
+		return problem("overloaded", "%d subscriptions are open on this connection, the most there may be: unsubscribe one", open)
+	}
+	judge, stop := context.WithTimeout(s.ctx, handlerTime)
+	defer stop()
+	w, m, err := s.a.Archive.openStream(judge, streamRequest{r.Q, r.Network, r.From, r.Cursor})
+	if err != nil {
+		return err
+	}
+	c, err := s.a.hub.client(judge, w, m)
+	if err != nil {
+		return err
+	}
+	name, _ := json.Marshal(r.ID) // a text
+	sub := &subscription{s: s, id: r.ID, head: `"id":` + string(name)}
+	var ctx context.Context
+	ctx, sub.cancel = context.WithCancel(s.ctx)
+	c.to = sub
+	s.mu.Lock()
+	s.subs[r.ID] = sub
+	s.note(c.text)
+	s.mu.Unlock()
+	s.work.Go(func() { sub.run(ctx, c) })
+	return nil
+}
+
+// note tells the access trail what was asked. s.mu is held.
+func (s *socket) note(query string) {
+	if query = fmt.Sprintf("%q", query); len(s.q.noted.query)+len(query) < maxFrame {
+		s.q.noted.query = strings.TrimPrefix(s.q.noted.query+" | "+query, " | ")
+	}
+}
+
+func (s *socket) unsubscribe(id string) error {
+	s.mu.Lock()
+	sub := s.subs[id]
+	s.mu.Unlock()
+	if sub == nil {
+		return problem("bad-parameter", "there is no subscription %s on this connection", quote(id))
+	}
+	sub.cancel()
+	return nil
+}
+
+// run sends what a subscription gets, and says why it ends.
+func (sub *subscription) run(ctx context.Context, c *client) {
+	defer sub.cancel()
+	first, err := c.start()
+	if err == nil {
+		err = sub.send([]*message{first})
+	}
+	if err == nil {
+		err = c.run(ctx)
+	}
+	c.leave()
+	end := StreamEnd{"unsubscribed", "the client asked for it"}
+	if ctx.Err() == nil {
+		end, _ = endOf(ctx, err)
+	}
+	s := sub.s
+	s.mu.Lock()
+	delete(s.subs, sub.id)
+	s.q.noted.rows += c.rows
+	s.mu.Unlock()
+	switch {
+	case s.ctx.Err() != nil:
+	case errors.Is(err, errGone):
+		s.end(websocket.ClosePolicyViolation, fmt.Sprintf("slow: a message was not taken within %s", streamWrite))
+	case errors.Is(err, errSlow):
+		s.end(websocket.ClosePolicyViolation, "slow: too many messages wait; come again with the last cursor")
+	default:
+		s.a.noteEnd(s.q, end, err)
+		if data, err := marshal(end); err == nil {
+			_ = s.frame([]byte(`{"type":"end",`), []byte(sub.head), []byte(`,"data":`), data[:len(data)-1], []byte("}"))
+		}
+	}
+}
+
+// send is the sink of a stream.
+func (sub *subscription) send(batch []*message) error {
+	for _, msg := range batch {
+		err := sub.s.frame([]byte(`{"type":"`+msg.event+`",`), []byte(sub.head), []byte(`,"cursor":"`+msg.cursor+`","data":`), msg.data, []byte("}"))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// beat tells where the stream is; the connection itself is kept alive by pings.
+func (sub *subscription) beat(cursor string) error {
+	if cursor == "" {
+		return nil
+	}
+	return sub.s.frame([]byte(`{"type":"position",`), []byte(sub.head), []byte(`,"cursor":"`+cursor+`"}`))
+}
+
+func (s *socket) tell(v any) error {
+	data, err := marshal(v)
+	if err != nil {
+		return err
+	}
+	return s.frame(data[:len(data)-1])
+}
+
+// frame sends parts as one text frame.
+func (s *socket) frame(parts ...[]byte) error {
+	buf := pieces.Get().(*[]byte)
+	defer pieces.Put(buf)
+	*buf = (*buf)[:0]
+	for _, p := range parts {
+		*buf = append(*buf, p...)
+	}
+	s.write.Lock()
+	defer s.write.Unlock()
+	_ = s.conn.SetWriteDeadline(time.Now().Add(streamWrite))
+	if err := s.conn.WriteMessage(websocket.TextMessage, *buf); err != nil {
+		return fmt.Errorf("%w: %w", errGone, err)
+	}
+	return nil
+}
