@@ -114,7 +114,7 @@ func (a *Archive) timeOf(ctx context.Context, n Network, seq uint64) (int64, err
 // begin finds the beginning of the period in the span. It reports whether that is known.
 func (a *Archive) begin(ctx context.Context, s *sheet, cov storage.Coverage, from Period) (bool, error) {
 	lo := s.span.Lo
-	s.open, s.complete = point{lo, s.span.PrevTime}, true
+	s.open = point{lo, s.span.PrevTime}
 	early := from == Period{}
 	switch {
 	case from.Unit != nil && *from.Unit > s.span.Next():
@@ -123,7 +123,7 @@ func (a *Archive) begin(ctx context.Context, s *sheet, cov storage.Coverage, fro
 		early = *from.Unit < lo
 		if *from.Unit > lo {
 			ms, err := a.timeOf(ctx, s.n, *from.Unit-1)
-			s.open = point{*from.Unit, ms}
+			s.open, s.complete = point{*from.Unit, ms}, true
 			return true, err
 		}
 	case from.TimeMs != nil:
@@ -139,6 +139,7 @@ func (a *Archive) begin(ctx context.Context, s *sheet, cov storage.Coverage, fro
 	if early {
 		s.early(cov, from)
 	}
+	s.complete = len(s.why) == 0
 	return true, nil
 }
 
@@ -170,7 +171,6 @@ func (s *sheet) early(cov storage.Coverage, from Period) {
 	if from == (Period{}) && !earlier {
 		return // as far back as anything is held
 	}
-	s.complete = false
 	s.why = append(s.why, fmt.Sprintf("no line is known of before unit %d: the opening balance is that of the ledger with which it begins", lo))
 }
 

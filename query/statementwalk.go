@@ -383,8 +383,8 @@ func (w *walker) give(e event, yield func(*line) bool) error {
 	}
 	e.line.Network, e.line.Address = w.s.n.Name, w.s.address
 	for i, c := range e.changes {
-		if i >= passed && w.before == nil {
-			w.before = maps.Clone(w.held)
+		if i == passed && w.before == nil {
+			w.before, w.skip = maps.Clone(w.held), spotCursor{} // from here on all are given
 		}
 		w.held[c.Asset] = w.held[c.Asset].Add(c.Amount)
 		if i < passed {
