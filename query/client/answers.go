@@ -2,8 +2,6 @@ package client
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -167,13 +165,6 @@ func unitPath(network string, seq uint64) string {
 	return inNetwork(network, "units", strconv.FormatUint(seq, 10))
 }
 
-// Found is what one identifier of a batch answers.
-type Found struct {
-	ID     string
-	Places []query.Place // in the order of (network name, ordinal)
-	Err    error         // a *Problem where there is none
-}
-
 // Account is what an address holds, and the first page of its history.
 type Account struct {
 	Balances []Balance `json:"balances"` // one a network that reads the address
@@ -189,13 +180,4 @@ type Balance struct {
 	Coins   *string       `json:"coins"`  // of the base coin, decimal digits; null: not known
 	Tokens  []query.Token `json:"tokens"` // never null
 	Why     string        `json:"why"`    // why it is not known
-}
-
-// asProblem makes an error of a problem object inside an answer.
-func asProblem(raw json.RawMessage) error {
-	p := &Problem{}
-	if err := json.Unmarshal(raw, &p.Problem); err != nil || !strings.HasPrefix(p.Type, problemPrefix) {
-		return errors.New("an error that this version does not read")
-	}
-	return p
 }

@@ -1,0 +1,130 @@
+package client_test
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"permanode/index"
+	"permanode/ingest"
+	"permanode/ingest/hornet2"
+	"permanode/internal/follow"
+	"permanode/internal/replay"
+	"permanode/ledger"
+	"permanode/ledger/eras"
+	"permanode/ledger/ledgertest"
+	"permanode/query"
+	"permanode/query/client"
+	"permanode/storage"
+	"permanode/storage/pebblestore"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const network = "recorded"
+
+// recorded is an archive with a recording and its index; missing: a part of the path of requests that its node does not
+// answer, so that a gap is left.
+func recorded(t testing.TB, missing string) *query.Archive {
+	t.Helper()
+	dir := ledgertest.Recording(t, "stardust")
+	db, err := pebblestore.Open(t.TempDir(), pebblestore.Options{Codec: eras.Codec, Memory: 128 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	collect(t, db, dir, missing)
+	x, err := index.Open(t.TempDir(), index.Options{Store: db, Codec: eras.Codec})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = x.Close() })
+	rows, err := db.Networks(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := x.Follower(rows[0])
+	if err == nil {
+		err = follow.CatchUp(t.Context(), db, rows[0].ID, f)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := query.New(db, eras.Codec)
+	a.UseIndex(x)
+	return a
+}
+
+// collect fills db from a recording.
+func collect(t testing.TB, db *pebblestore.DB, dir, missing string) {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(dir, "trust.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust, err := eras.ParseTrust(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	codec, _ := eras.Codec(trust.Era)
+	w, err := db.Writer(t.Context(), ledger.Network{Name: network, Era: trust.Era, Identity: trust.Identity, Trust: trust.Raw})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec, err := replay.OpenRecording(os.DirFS(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var node http.Handler = replay.NewNode(rec)
+	if missing != "" {
+		node = replay.NewFaults(node, 1, replay.Rule{Path: missing, Do: replay.Missing})
+	}
+	source, err := hornet2.New(hornet2.Config{Name: "recording", URL: "http://recording.invalid", Transport: replay.Transport(node)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	c, err := ingest.New(ingest.Config{
+		Network: network, Codec: codec, Trust: trust, Store: w, Sources: []ingest.Source{source},
+		Snapshot: []string{filepath.Join(dir, "genesis_snapshot.bin")}, Quarantine: filepath.Join(t.TempDir(), "quarantine"),
+		Poll: 20 * time.Millisecond, Memory: 64 << 20,
+	})
+	if err == nil {
+		if err = c.CatchUp(t.Context()); missing != "" && errors.Is(err, storage.ErrIncomplete) {
+			err = nil
+		}
+	}
+	if err := errors.Join(err, w.Close(), rec.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// service is the API over an archive.
+func service(a *query.Archive) http.Handler {
+	return query.Handler(query.Config{Archive: a, Version: "v1.2.3", Log: slog.New(slog.DiscardHandler)})
+}
+
+// serve serves h until the test ends and returns a client of it that waits for nothing.
+func serve(t testing.TB, h http.Handler, options ...client.Option) *client.Client {
+	t.Helper()
+	srv := httptest.NewServer(h)
+	t.Cleanup(srv.Close)
+	return clientOf(t, srv.URL, options...)
+}
+
+func clientOf(t testing.TB, base string, options ...client.Option) *client.Client {
+	t.Helper()
+	c, err := client.New(base, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return client.Counting(c, func(time.Duration) {})
+}
