@@ -18,6 +18,7 @@ func goodValues(id string) map[string]string {
 	return map[string]string{
 		"net": "n", "seq": "1", "id": id, "tag": "T", "addr": "addr1A", "q": "tag:T", "network": "n", "limit": "2", "order": "oldest", "facets": "tag",
 		"at": "unit:1", "after": "n/1/0", "from": "1970-01-01", "to": "1970-01-03",
+		"payload": strings.Repeat("ab", 32), "asset": "0x01",
 	}
 }
 

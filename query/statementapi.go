@@ -66,18 +66,15 @@ func (a *api) statementRequest(ctx context.Context, q *request) (req StatementRe
 
 // statementProblem maps what is wrong with a request for a statement.
 func statementProblem(err error) error {
-	var address *QueryError
 	var period *PeriodError
 	var asset *BadAssetError
 	switch {
-	case errors.As(err, &address):
-		return problem("bad-id", "%s; %s", address.What, address.Fix)
 	case errors.As(err, &period):
 		return problem("bad-parameter", "%v: from and to both belong to it", period)
 	case errors.As(err, &asset):
 		return problem("bad-parameter", "asset: %v; %s", asset, asset.Hint())
 	}
-	return err
+	return asID(err)
 }
 
 // varies says that the answer depends on the Accept header.
