@@ -29,12 +29,17 @@ const TextRule = "Somebody else's text. It begins with an apostrophe where its f
 // table writes CSV: RFC 4180 with a header row and CRLF, UTF-8 without byte order mark. Cells are given from left to
 // right; end ends a row. It keeps the first error of its writer for end and close.
 type table struct {
+	cells
 	buf     *bufio.Writer
 	sum     hash.Hash
 	columns []Column
-	row     []byte
-	cells   int
 	rows    uint64 // without the header
+}
+
+// cells is a row that is being written, or several.
+type cells struct {
+	row []byte
+	n   int // cells of the last of them
 }
 
 // tableBuffer is how much goes out at once.
@@ -43,86 +48,99 @@ const tableBuffer = 64 << 10
 func newTable(w io.Writer, columns []Column) *table {
 	t := &table{sum: sha256.New(), columns: columns}
 	t.buf = bufio.NewWriterSize(io.MultiWriter(w, t.sum), tableBuffer)
-	for _, c := range columns {
-		t.word(c.Name)
-	}
-	t.row = append(t.row, '\r', '\n')
+	t.header(columns)
 	_, _ = t.buf.Write(t.row) // which keeps its error
-	t.row, t.cells = t.row[:0], 0
+	t.row = t.row[:0]
 	return t
 }
 
-// null writes an empty cell.
-func (t *table) null() {
-	if t.cells > 0 {
-		t.row = append(t.row, ',')
+// header writes the names of columns.
+func (c *cells) header(columns []Column) {
+	for _, column := range columns {
+		c.word(column.Name)
 	}
-	t.cells++
+	_ = c.endRow(columns) // there are as many
+}
+
+// endRow ends a row.
+func (c *cells) endRow(columns []Column) error {
+	if c.n != len(columns) {
+		return fmt.Errorf("a row has %d cells, its table %d columns", c.n, len(columns))
+	}
+	c.row, c.n = append(c.row, '\r', '\n'), 0
+	return nil
+}
+
+// null writes an empty cell.
+func (c *cells) null() {
+	if c.n > 0 {
+		c.row = append(c.row, ',')
+	}
+	c.n++
 }
 
 // word writes what this program made: an id, an address, a state, a time.
-func (t *table) word(s string) {
-	t.null()
+func (c *cells) word(s string) {
+	c.null()
 	if !strings.ContainsAny(s, "\",\r\n") {
-		t.row = append(t.row, s...)
+		c.row = append(c.row, s...)
 		return
 	}
-	t.row = append(t.row, '"')
+	c.row = append(c.row, '"')
 	for i := range len(s) {
 		if s[i] == '"' {
-			t.row = append(t.row, '"')
+			c.row = append(c.row, '"')
 		}
-		t.row = append(t.row, s[i])
+		c.row = append(c.row, s[i])
 	}
-	t.row = append(t.row, '"')
+	c.row = append(c.row, '"')
 }
 
 // text writes somebody else's text, neutralised.
-func (t *table) text(s string) { t.word(neutral(s)) }
+func (c *cells) text(s string) { c.word(neutral(s)) }
 
 // uint writes a number.
-func (t *table) uint(n uint64) {
-	t.null()
-	t.row = strconv.AppendUint(t.row, n, 10)
+func (c *cells) uint(n uint64) {
+	c.null()
+	c.row = strconv.AppendUint(c.row, n, 10)
 }
 
 // digits writes an amount: decimal digits, behind a minus where it is negative.
-func (t *table) digits(s string) {
-	t.null()
-	t.row = append(t.row, s...)
+func (c *cells) digits(s string) {
+	c.null()
+	c.row = append(c.row, s...)
 }
 
 // bytes writes two cells: bytes as text where they are readable, and in hex. Without any, both are empty; of no bytes the
 // second is 0x.
-func (t *table) bytes(b []byte, has bool) {
+func (c *cells) bytes(b []byte, has bool) {
 	switch {
 	case !has:
-		t.null()
+		c.null()
 	case readable(b):
-		t.text(string(b))
+		c.text(string(b))
 	default:
-		t.hex(b)
+		c.hex(b)
 	}
 	if !has {
-		t.null()
+		c.null()
 		return
 	}
-	t.hex(b)
+	c.hex(b)
 }
 
-func (t *table) hex(b []byte) {
-	t.null()
-	t.row = hex.AppendEncode(append(t.row, '0', 'x'), b)
+func (c *cells) hex(b []byte) {
+	c.null()
+	c.row = hex.AppendEncode(append(c.row, '0', 'x'), b)
 }
 
 // end ends a row.
 func (t *table) end() error {
-	if t.cells != len(t.columns) {
-		return fmt.Errorf("row %d has %d cells, the table %d columns", t.rows+1, t.cells, len(t.columns))
+	if err := t.endRow(t.columns); err != nil {
+		return err
 	}
-	t.row = append(t.row, '\r', '\n')
 	_, err := t.buf.Write(t.row)
-	t.row, t.cells = t.row[:0], 0
+	t.row = t.row[:0]
 	if err != nil {
 		return fmt.Errorf("write row %d: %w", t.rows+1, err)
 	}

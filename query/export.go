@@ -7,10 +7,14 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"permanode/ledger"
 	"permanode/storage"
@@ -113,7 +117,7 @@ type export struct {
 	format  string
 	query   string // canonical; "" for everything
 	missing error  // what is missing, as far as it is known beforehand; wraps storage.ErrIncomplete
-	rows    func(ctx context.Context, out rowSink, progress Progress) (missing, failed error)
+	rows    func(ctx context.Context, out *rowWriter, progress Progress) (missing, failed error)
 }
 
 // export judges a request. The first page of a query is found here, so that what is wrong with it is known at once.
@@ -130,7 +134,7 @@ func (a *Archive) export(ctx context.Context, req ExportRequest, patience time.D
 	if strings.TrimSpace(req.Query) == "" {
 		extents, err := a.extents(ctx, req.Networks)
 		e.missing = incomplete(extents)
-		e.rows = func(ctx context.Context, out rowSink, progress Progress) (missing, failed error) {
+		e.rows = func(ctx context.Context, out *rowWriter, progress Progress) (missing, failed error) {
 			return e.missing, a.exportAll(ctx, req.Networks, extents, after, out, progress)
 		}
 		return e, err
@@ -145,12 +149,12 @@ func (a *Archive) export(ctx context.Context, req ExportRequest, patience time.D
 	}
 	first, err := s.patientPage(ctx, cursor, patience)
 	e.query, e.missing = s.text, first.unsearched()
-	e.rows = func(ctx context.Context, out rowSink, progress Progress) (missing, failed error) {
+	e.rows = func(ctx context.Context, out *rowWriter, progress Progress) (missing, failed error) {
 		searched, err := s.walk(ctx, first, func(item *Item, total uint64) error {
 			if err := out.write(&item.Row); err != nil {
 				return err
 			}
-			rows := out.count()
+			rows := out.rows
 			progress(rows, max(total, rows), rows)
 			return nil
 		})
@@ -185,7 +189,7 @@ func (r SearchResult) unsearched() error {
 
 // run writes the export.
 func (e *export) run(ctx context.Context, w io.Writer, progress Progress) (Exported, error) {
-	out := newSink(e.format, w)
+	out := newRowWriter(formatOf(e.format), w)
 	missing, err := e.rows(ctx, out, progress)
 	var unsearched *UnsearchedError
 	switch {
@@ -200,29 +204,108 @@ func (e *export) run(ctx context.Context, w io.Writer, progress Progress) (Expor
 	return out.result(), missing
 }
 
-// exportAll writes every record of the given extents behind a place.
-func (a *Archive) exportAll(ctx context.Context, networks []Network, extents []Extent, after place, out rowSink, progress Progress) error {
-	return a.walk(ctx, networks, extents, after, func(n Network, cone *ledger.Cone) error {
-		n, err := a.at(ctx, n, cone.Unit.Seq)
-		if err != nil {
-			return err
-		}
-		for i := range cone.Records {
-			r := &cone.Records[i]
-			if n.Name == after.network && r.Ord.Compare(after.ord) <= 0 {
-				continue
-			}
-			f, err := facts(n, r)
-			if err != nil {
+const (
+	rowsAhead  = 4       // cones that are read and decoded beside the one that is written
+	bytesAhead = 8 << 20 // and the most bytes of their records; a larger cone passes alone
+)
+
+// exportAll writes every record of the given extents behind a place. One goroutine reads cones, one for each of a few cones
+// decodes it, and this order is that of the output: a client that takes nothing stops all of them.
+func (a *Archive) exportAll(ctx context.Context, networks []Network, extents []Extent, after place, out *rowWriter, progress Progress) error {
+	type decoded struct {
+		block
+		weight      int64
+		done, total uint64
+		err         error
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	room := semaphore.NewWeighted(bytesAhead)
+	queue := make(chan chan decoded, rowsAhead)
+	g.Go(guarded(func() error {
+		defer close(queue)
+		return a.walk(ctx, networks, extents, after, func(n Network, cone *ledger.Cone, done, total uint64) error {
+			d := decoded{weight: min(coneBytes(cone), bytesAhead), done: done, total: total}
+			if err := room.Acquire(ctx, d.weight); err != nil {
 				return err
 			}
-			row := row(n, &cone.Unit, r, f)
-			if err := out.write(&row); err != nil {
+			slot := make(chan decoded, 1)
+			select {
+			case queue <- slot:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			g.Go(func() error {
+				d.err = guarded(func() (err error) {
+					d.block, err = a.coneRows(ctx, n, cone, after, out.format)
+					return err
+				})()
+				slot <- d
+				return nil
+			})
+			return nil
+		})
+	}))
+	g.Go(guarded(func() error {
+		for slot := range queue {
+			d := <-slot
+			if d.err != nil {
+				return d.err
+			}
+			if err := out.put(d.block); err != nil {
 				return err
 			}
+			room.Release(d.weight)
+			progress(d.done, d.total, out.rows)
 		}
 		return nil
-	}, func(done, total uint64) { progress(done, total, out.count()) })
+	}))
+	return g.Wait()
+}
+
+// guarded makes an error of a panic in do: in a goroutine of its own it would end the service.
+func guarded(do func() error) func() error {
+	return func() (err error) {
+		defer func() {
+			if fault := recover(); fault != nil {
+				err = fmt.Errorf("panic: %v\n%s", fault, debug.Stack())
+			}
+		}()
+		return do()
+	}
+}
+
+// coneBytes returns the bytes of the records of a cone, and some for each.
+func coneBytes(c *ledger.Cone) (n int64) {
+	const each = 512
+	for i := range c.Records {
+		n += each
+		for _, p := range c.Records[i].Parts {
+			n += int64(len(p.Raw))
+		}
+	}
+	return n
+}
+
+// coneRows writes the records of a cone that lie behind a place as rows.
+func (a *Archive) coneRows(ctx context.Context, n Network, cone *ledger.Cone, after place, format rowFormat) (b block, err error) {
+	if n, err = a.at(ctx, n, cone.Unit.Seq); err != nil {
+		return b, err
+	}
+	for i := range cone.Records {
+		r := &cone.Records[i]
+		if n.Name == after.network && r.Ord.Compare(after.ord) <= 0 {
+			continue
+		}
+		f, err := facts(n, r)
+		if err != nil {
+			return b, err
+		}
+		row := row(n, &cone.Unit, r, f)
+		if err := b.add(format, &row); err != nil {
+			return b, err
+		}
+	}
+	return b, nil
 }
 
 // Missing returns an error that wraps storage.ErrIncomplete and says why, if not all of what was asked was searched.
@@ -240,10 +323,14 @@ func (a *Archive) Cones(ctx context.Context, networks []Network, do func(Network
 	if err != nil {
 		return err
 	}
-	if err := a.walk(ctx, networks, extents, place{}, do, progress); err != nil {
-		return err
-	}
-	return incomplete(extents)
+	err = a.walk(ctx, networks, extents, place{}, func(n Network, cone *ledger.Cone, done, total uint64) error {
+		if err := do(n, cone); err != nil {
+			return err
+		}
+		progress(done, total)
+		return nil
+	})
+	return cmp.Or(err, incomplete(extents))
 }
 
 // extents returns the extent of each network.
@@ -259,8 +346,8 @@ func (a *Archive) extents(ctx context.Context, networks []Network) ([]Extent, er
 	return all, nil
 }
 
-// walk calls do for every cone of the given extents, from the one of a place on.
-func (a *Archive) walk(ctx context.Context, networks []Network, extents []Extent, from place, do func(Network, *ledger.Cone) error, progress func(done, total uint64)) error {
+// walk calls do for every cone of the given extents, from the one of a place on; done and total count units, with this one.
+func (a *Archive) walk(ctx context.Context, networks []Network, extents []Extent, from place, do func(n Network, cone *ledger.Cone, done, total uint64) error) error {
 	var done, total uint64
 	for _, e := range extents {
 		for _, r := range e.Ranges {
@@ -280,12 +367,8 @@ func (a *Archive) walk(ctx context.Context, networks []Network, extents []Extent
 			first := max(r.From, min(lowest, r.To+1))
 			done += first - r.From
 			err := a.stretch(ctx, n, first, r.To, func(cone *ledger.Cone) error {
-				if err := do(n, cone); err != nil {
-					return err
-				}
 				done++
-				progress(done, total)
-				return nil
+				return do(n, cone, done, total)
 			})
 			if err != nil {
 				return err

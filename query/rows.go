@@ -2,85 +2,187 @@ package query
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"hash"
 	"io"
+	"strconv"
 	"strings"
 
 	"permanode/ledger"
 )
 
-// rowSink takes the rows of an export in one format.
-type rowSink interface {
-	write(*Row) error
-	count() uint64 // rows so far
-	end() error    // ends what is whole
-	flush() error  // hands over what there is, without an end
-	result() Exported
+// rowFormat writes rows as bytes. It is safe for concurrent use.
+type rowFormat interface {
+	// begin returns what stands before the first row.
+	begin() []byte
+	// appendRow appends a row to dst.
+	appendRow(dst []byte, r *Row) ([]byte, error)
+	// end returns what stands behind the last row, and no hash covers.
+	end(done Exported, undecoded uint64) ([]byte, error)
 }
 
-func newSink(format string, w io.Writer) rowSink {
-	if format == CSV {
-		return &tableRows{newTable(w, ExportColumns)}
+func formatOf(name string) rowFormat {
+	if name == CSV {
+		return csvRows{}
 	}
-	return newLines(w)
+	return ndjsonRows{}
 }
 
-// lines writes rows as NDJSON and the last line with their hash.
-type lines struct {
-	buf          *bufio.Writer
-	sum          hash.Hash
-	json         *json.Encoder
-	rows, unread uint64
+// rowBuffer is how much of an export goes out at once.
+const rowBuffer = 64 << 10
+
+// rowWriter puts an export together.
+type rowWriter struct {
+	format          rowFormat
+	buf             *bufio.Writer
+	sum             hash.Hash
+	row             []byte
+	rows, undecoded uint64
 }
 
-func newLines(w io.Writer) *lines {
-	l := &lines{buf: bufio.NewWriterSize(w, 64<<10), sum: sha256.New()}
-	l.json = json.NewEncoder(io.MultiWriter(l.buf, l.sum))
-	l.json.SetEscapeHTML(false)
-	return l
+func newRowWriter(format rowFormat, w io.Writer) *rowWriter {
+	out := &rowWriter{format: format, buf: bufio.NewWriterSize(w, rowBuffer), sum: sha256.New()}
+	_ = out.put(block{bytes: format.begin()}) // the buffer keeps its error
+	return out
 }
 
-func (l *lines) write(r *Row) error {
-	if err := l.json.Encode(r); err != nil {
-		return fmt.Errorf("write row %d: %w", l.rows+1, err)
+// block is rows that were written as bytes.
+type block struct {
+	bytes           []byte
+	rows, undecoded uint64
+}
+
+// add writes a row behind the others.
+func (b *block) add(format rowFormat, r *Row) (err error) {
+	if b.bytes, err = format.appendRow(b.bytes, r); err != nil {
+		return fmt.Errorf("write the row of record %s of %s: %w", r.ID, r.Network, err)
 	}
-	l.rows++
+	b.rows++
 	if r.Undecoded != nil {
-		l.unread++
+		b.undecoded++
 	}
 	return nil
 }
 
-func (l *lines) count() uint64 { return l.rows }
+func (w *rowWriter) write(r *Row) error {
+	b := block{bytes: w.row[:0]}
+	if err := b.add(w.format, r); err != nil {
+		return err
+	}
+	w.row = b.bytes
+	return w.put(b)
+}
 
-func (l *lines) result() Exported { return Exported{l.rows, hex.EncodeToString(l.sum.Sum(nil))} }
+func (w *rowWriter) put(b block) error {
+	w.sum.Write(b.bytes)
+	if _, err := w.buf.Write(b.bytes); err != nil {
+		return fmt.Errorf("write row %d: %w", w.rows+1, err)
+	}
+	w.rows += b.rows
+	w.undecoded += b.undecoded
+	return nil
+}
 
-func (l *lines) flush() error {
-	if err := l.buf.Flush(); err != nil {
-		return fmt.Errorf("write the last lines: %w", err)
+func (w *rowWriter) result() Exported { return Exported{w.rows, hex.EncodeToString(w.sum.Sum(nil))} }
+
+// flush hands over what there is, without an end.
+func (w *rowWriter) flush() error {
+	if err := w.buf.Flush(); err != nil {
+		return fmt.Errorf("write the last rows: %w", err)
 	}
 	return nil
 }
 
-func (l *lines) end() error {
-	done := l.result()
-	line, err := json.Marshal(struct {
-		End    bool   `json:"_end"`
-		Rows   uint64 `json:"rows"`
-		SHA256 string `json:"sha256"`
-		Unread uint64 `json:"undecoded,omitempty"`
-	}{true, done.Rows, done.SHA256, l.unread})
+// end ends what is whole.
+func (w *rowWriter) end() error {
+	tail, err := w.format.end(w.result(), w.undecoded)
 	if err == nil {
-		_, err = l.buf.Write(append(line, '\n'))
+		_, err = w.buf.Write(tail)
 	}
 	if err != nil {
-		return fmt.Errorf("write the last line: %w", err)
+		return fmt.Errorf("write the end: %w", err)
 	}
-	return l.flush()
+	return w.flush()
+}
+
+// ndjsonRows is one JSON object a line, as encoding/json writes it, and a last line with the hash of all others.
+type ndjsonRows struct{}
+
+func (ndjsonRows) begin() []byte { return nil }
+
+func (ndjsonRows) end(done Exported, undecoded uint64) ([]byte, error) {
+	line, err := json.Marshal(struct {
+		End       bool   `json:"_end"`
+		Rows      uint64 `json:"rows"`
+		SHA256    string `json:"sha256"`
+		Undecoded uint64 `json:"undecoded,omitempty"`
+	}{true, done.Rows, done.SHA256, undecoded})
+	return append(line, '\n'), err
+}
+
+func (ndjsonRows) appendRow(dst []byte, r *Row) ([]byte, error) {
+	text := func(name, value string) {
+		dst = append(append(dst, name...), ':')
+		dst = appendJSONText(dst, value)
+	}
+	text(`{"network"`, r.Network)
+	dst = strconv.AppendUint(append(dst, `,"seq":`...), r.Seq, 10)
+	if dst = append(dst, `,"pos":`...); r.Pos == ledger.UnitPos {
+		dst = append(dst, "null"...)
+	} else {
+		dst = strconv.AppendUint(dst, uint64(r.Pos), 10)
+	}
+	text(`,"id"`, r.ID)
+	text(`,"state"`, r.State)
+	if dst = append(dst, `,"reason":`...); r.Reason == nil {
+		dst = append(dst, "null"...)
+	} else {
+		dst = strconv.AppendUint(dst, uint64(*r.Reason), 10)
+	}
+	text(`,"basis"`, r.Basis)
+	text(`,"kind"`, r.Kind)
+	text(`,"time"`, r.Time)
+	if r.Tag == nil {
+		dst = append(dst, `,"tag":null`...)
+	} else {
+		text(`,"tag"`, *r.Tag)
+	}
+	dst = append(dst, `,"addresses":[`...)
+	for i, address := range r.Addresses {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendJSONText(dst, address)
+	}
+	dst = append(dst, ']')
+	text(`,"sha256"`, r.SHA256)
+	if r.Undecoded != nil {
+		dst = appendJSON(append(dst, `,"undecoded":`...), r.Undecoded)
+	}
+	return append(dst, "}\n"...), nil
+}
+
+// appendJSONText appends s in quotes.
+func appendJSONText(dst []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return appendJSON(dst, s)
+		}
+	}
+	return append(append(append(dst, '"'), s...), '"')
+}
+
+// appendJSON appends a value of texts and numbers.
+func appendJSON(dst []byte, v any) []byte {
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(v) // texts and numbers can be
+	return append(dst, bytes.TrimSuffix(out.Bytes(), []byte("\n"))...)
 }
 
 // ExportColumns are the columns of an export in CSV.
@@ -104,41 +206,45 @@ var ExportColumns = []Column{
 	{"undecoded", "text", "", "Why this version could not read all of the record; its tag, addresses and payloads may be missing then. Empty: it could."},
 }
 
-// tableRows writes rows as CSV.
-type tableRows struct{ t *table }
+// csvRows is a table, and nothing behind it.
+type csvRows struct{}
 
-func (c *tableRows) count() uint64    { return c.t.rows }
-func (c *tableRows) result() Exported { return Exported{c.t.rows, c.t.sha256()} }
-func (c *tableRows) flush() error     { return c.t.close() }
-func (c *tableRows) end() error       { return c.t.close() }
+func (csvRows) begin() []byte {
+	var c cells
+	c.header(ExportColumns)
+	return c.row
+}
 
-func (c *tableRows) write(r *Row) error {
-	t, reason := c.t, ""
+func (csvRows) end(Exported, uint64) ([]byte, error) { return nil, nil }
+
+func (csvRows) appendRow(dst []byte, r *Row) ([]byte, error) {
+	c, reason := cells{row: dst}, ""
 	if r.Undecoded != nil {
 		reason = r.Undecoded.Reason
 	}
-	t.word(r.Network)
-	t.uint(r.Seq)
+	c.word(r.Network)
+	c.uint(r.Seq)
 	if r.Pos == ledger.UnitPos {
-		t.null()
+		c.null()
 	} else {
-		t.uint(uint64(r.Pos))
+		c.uint(uint64(r.Pos))
 	}
-	t.word(r.ID)
-	t.word(r.State)
+	c.word(r.ID)
+	c.word(r.State)
 	if r.Reason == nil {
-		t.null()
+		c.null()
 	} else {
-		t.uint(uint64(*r.Reason))
+		c.uint(uint64(*r.Reason))
 	}
-	t.word(r.Basis)
-	t.word(r.Kind)
-	t.word(r.Time)
-	t.bytes(r.tag, r.Tag != nil)
-	t.word(strings.Join(r.Addresses, " "))
-	t.word(r.SHA256)
-	t.uint(uint64(r.payloads))
-	t.bytes(r.payload, r.payloads > 0)
-	t.text(reason)
-	return t.end()
+	c.word(r.Basis)
+	c.word(r.Kind)
+	c.word(r.Time)
+	c.bytes(r.tag, r.Tag != nil)
+	c.word(strings.Join(r.Addresses, " "))
+	c.word(r.SHA256)
+	c.uint(uint64(r.payloads))
+	c.bytes(r.payload, r.payloads > 0)
+	c.text(reason)
+	err := c.endRow(ExportColumns)
+	return c.row, err
 }
