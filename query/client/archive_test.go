@@ -2,11 +2,13 @@ package client_test
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -26,7 +28,32 @@ import (
 	"permanode/storage/pebblestore"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// made are the archives that tests share: none of them writes.
+var made = struct {
+	work     string
+	archives map[string]*query.Archive
+	close    []func() error
+}{archives: map[string]*query.Archive{}}
+
+func TestMain(m *testing.M) {
+	var err error
+	if made.work, err = os.MkdirTemp("", "client-test-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	for _, end := range slices.Backward(made.close) {
+		err = errors.Join(err, end())
+	}
+	if err = errors.Join(err, os.RemoveAll(made.work)); err == nil && code == 0 {
+		err = goleak.Find()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
 
 const network = "recorded"
 
@@ -34,18 +61,21 @@ const network = "recorded"
 // answer, so that a gap is left.
 func recorded(t testing.TB, missing string) *query.Archive {
 	t.Helper()
-	dir := ledgertest.Recording(t, "stardust")
-	db, err := pebblestore.Open(t.TempDir(), pebblestore.Options{Codec: eras.Codec, Memory: 128 << 20})
+	if a, ok := made.archives[missing]; ok {
+		return a
+	}
+	name := fmt.Sprint(len(made.archives))
+	db, err := pebblestore.Open(filepath.Join(made.work, name), pebblestore.Options{Codec: eras.Codec, Memory: 64 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = db.Close() })
-	collect(t, db, dir, missing)
-	x, err := index.Open(t.TempDir(), index.Options{Store: db, Codec: eras.Codec})
+	made.close = append(made.close, db.Close)
+	collect(t, db, ledgertest.Recording(t, "stardust"), missing)
+	x, err := index.Open(filepath.Join(made.work, name+".index"), index.Options{Store: db, Codec: eras.Codec, Memory: 64 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = x.Close() })
+	made.close = append(made.close, x.Close)
 	rows, err := db.Networks(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -59,6 +89,7 @@ func recorded(t testing.TB, missing string) *query.Archive {
 	}
 	a := query.New(db, eras.Codec)
 	a.UseIndex(x)
+	made.archives[missing] = a
 	return a
 }
 

@@ -111,12 +111,13 @@ func tlsHint(err error) string {
 	var unknown x509.UnknownAuthorityError
 	var name x509.HostnameError
 	var record tls.RecordHeaderError
+	plain := errors.Is(err, http.ErrSchemeMismatch)
 	switch {
 	case errors.As(err, &unknown):
 		return "if the service's certificate is of an authority of its own, name that: --ca-file FILE (PEM)"
 	case errors.As(err, &name):
 		return "name the service as its certificate does"
-	case errors.As(err, &record):
+	case plain, errors.As(err, &record):
 		return "the service speaks no TLS there: write http://, or name its TLS address"
 	}
 	return ""

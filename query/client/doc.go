@@ -13,8 +13,7 @@
 //
 // Every call takes a context and has its own deadline. A service that asks for patience (429, or 503 with Retry-After)
 // is asked again, a bounded number of times, after as long as it said and a little more, so that clients that were sent
-// away together do not come back together. What is not idempotent is never sent twice; this API has two such routes
-// at most, and this package calls neither.
+// away together do not come back together. Nothing else is sent twice, but for a read whose answer broke off.
 //
 // Answers are bounded in memory; exports, streams and payloads are written on as they come. Redirects are not
 // followed, so a key goes to the host that it was given for and to no other. Proxies are those of the environment,
