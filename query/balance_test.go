@@ -27,6 +27,7 @@ import (
 // ledgerOf is an archive of a generated network, and every output that it ever had.
 type ledgerOf struct {
 	*query.Archive
+	store   storage.Reader
 	network query.Network
 	trust   ledger.Trust
 	times   []int64 // of units, ms; 0 is the snapshot's
@@ -56,7 +57,7 @@ func ledgerFrom(t *testing.T, o stardusttest.Options, units int) *ledgerOf {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	l := &ledgerOf{Archive: query.New(db, eras.Codec), trust: trust, outputs: map[string]*held{}}
+	l := &ledgerOf{Archive: query.New(db, eras.Codec), store: db, trust: trust, outputs: map[string]*held{}}
 	w, err := db.Writer(t.Context(), ledger.Network{Name: "leases", Era: trust.Era, Identity: trust.Identity, Trust: trust.Raw})
 	if err != nil {
 		t.Fatal(err)

@@ -37,12 +37,16 @@ func (a *api) payload(ctx context.Context, q *request) (writer, error) {
 
 // sendParts sends what the client asks for of body: all of it, ranges, or nothing new. Headers are those of the whole.
 func sendParts(w http.ResponseWriter, r *http.Request, body []byte) error {
-	if asked := r.Header.Get("Range"); asked != "" && (r.Method != http.MethodGet || !strings.HasPrefix(asked, "bytes=")) {
-		r = r.Clone(r.Context()) // to be ignored
-		r.Header.Del("Range")
-	}
+	asked := r.Header.Get("Range")
+	ranges, none := usableRange(r.Method, asked)
 	p := &partsWriter{ResponseWriter: w}
-	http.ServeContent(p, r, "", time.Time{}, bytes.NewReader(body))
+	if none {
+		p.refused = http.StatusRequestedRangeNotSatisfiable
+	} else {
+		r = r.Clone(r.Context())
+		r.Header.Set("Range", ranges)
+		http.ServeContent(p, r, "", time.Time{}, bytes.NewReader(body))
+	}
 	if p.refused == 0 {
 		return nil
 	}
@@ -54,7 +58,23 @@ func sendParts(w http.ResponseWriter, r *http.Request, body []byte) error {
 		return problem("precondition-failed", "the payload is not the one that If-Match names: its hash is its name, so it never changes")
 	}
 	h.Set("Content-Range", "bytes */"+strconv.Itoa(len(body)))
-	return problem("bad-range", "the Range %s is none of the %d bytes: write it like bytes=0-99 or bytes=-100", quote(r.Header.Get("Range")), len(body))
+	return problem("bad-range", "the Range %s is none of the %d bytes: write it like bytes=0-99 or bytes=-100", quote(asked), len(body))
+}
+
+// usableRange returns the part of a Range header that counts: nothing of other units, or of HEAD. The last 0 bytes are no
+// range, which net/http does not know; none: there is no other.
+func usableRange(method, asked string) (usable string, none bool) {
+	list, ok := strings.CutPrefix(asked, "bytes=")
+	if !ok || method != http.MethodGet {
+		return "", false
+	}
+	var parts []string
+	for part := range strings.SplitSeq(list, ",") {
+		if last, ok := strings.CutPrefix(strings.TrimSpace(part), "-"); !ok || last == "" || strings.Trim(last, "0") != "" {
+			parts = append(parts, part)
+		}
+	}
+	return "bytes=" + strings.Join(parts, ","), len(parts) == 0
 }
 
 // partsWriter keeps back an answer that is a refusal: it is told as a problem.
@@ -67,6 +87,10 @@ func (p *partsWriter) WriteHeader(status int) {
 	if status >= http.StatusBadRequest {
 		p.refused = status
 		return
+	}
+	if status == http.StatusNotModified {
+		p.Header().Del("Content-Disposition")
+		p.Header().Del("Link")
 	}
 	p.ResponseWriter.WriteHeader(status)
 }

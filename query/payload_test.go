@@ -1,0 +1,206 @@
+package query_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/mr-tron/base58"
+
+	"permanode/ledger"
+	"permanode/query"
+	"permanode/storage"
+)
+
+// Every payload that is posted is given by its hash, in the eras' own networks, tagged data, metadata and arguments alike.
+func TestPayloadsOfNetworks(t *testing.T) {
+	l, s := newLedger(t, 12), newStated(t, 3)
+	for range 12 {
+		s.next(t)
+	}
+	check := func(a *query.Archive, store storage.Reader) {
+		n := must(a.Networks(t.Context()))[0]
+		found := 0
+		for key, err := range store.Keys(t.Context(), n.ID, ledger.Key{Kind: ledger.KeyPayload}, "") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := a.Payload(t.Context(), []query.Network{n}, hex.EncodeToString([]byte(key.Val)))
+			if sum := sha256.Sum256(c.Raw); err != nil || string(sum[:]) != key.Val || c.SHA256 != sum || c.Network != n.Name {
+				t.Fatalf("payload %x of %s: %v", key.Val, n.Name, err)
+			}
+			found++
+		}
+		if found < 10 {
+			t.Errorf("%s has %d payloads: it tries too little", n.Name, found)
+		}
+	}
+	check(l.Archive, l.store)
+	check(s.Archive, s.db)
+}
+
+// vault holds payloads of its own making: "-||" and the payload.
+func vault(payloads ...string) *memory {
+	m := newMemory()
+	m.add("n", []storage.Span{{Lo: 1, Hi: 1}}, nil)
+	c := m.cones[1][1]
+	c.Records = nil
+	for i, p := range payloads {
+		r := toyRecord(1, uint32(i), []byte("-||"+p))
+		sum := sha256.Sum256([]byte(p))
+		r.Posts = append(r.Posts, ledger.Posting{Key: ledger.Key{Kind: ledger.KeyPayload, Val: string(sum[:])}, Role: ledger.RoleMention})
+		c.Records = append(c.Records, r)
+	}
+	return m
+}
+
+// A hash finds its payload in every dress; one that is malformed is no hash (FR-20).
+func TestPayloadNames(t *testing.T) {
+	const text = "the payload"
+	h := api(vault("another", text))
+	sum := sha256.Sum256([]byte(text))
+	digits := hex.EncodeToString(sum[:])
+	cid := append([]byte("\x01\x55\x12\x20"), sum[:]...)
+	good := []string{
+		digits, strings.ToUpper(digits), "0x" + digits, "0X" + strings.ToUpper(digits), "sha256:" + digits, "SHA256:0x" + digits, "z" + base58.Encode(cid), "f" + hex.EncodeToString(cid),
+		"b" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(cid)),
+	}
+	for _, name := range good {
+		got := get(t, h, "/v1/payloads/"+name)
+		if got.status != 200 || string(got.body) != text || got.header.Get("ETag") != `"`+digits+`"` || got.header.Get("Content-Disposition") != `attachment; filename="`+digits+`.bin"` ||
+			got.header.Get("Content-Type") != "application/octet-stream" || got.header.Get("X-Content-Type-Options") != "nosniff" || !strings.Contains(got.header.Get("Cache-Control"), "immutable") {
+			t.Errorf("%s: %d %v %s", name, got.status, got.header, got.body)
+		}
+	}
+	dag := "b" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(append([]byte("\x01\x70\x12\x20"), sum[:]...)))
+	for name, want := range map[string]string{
+		digits[:63]: "bad-id", digits + "0": "bad-id", digits[:63] + "g": "bad-id", "sha256:" + digits[:62]: "bad-id", good[8][:57]: "bad-id", good[8] + "aaaaaaaa": "bad-id", "hello": "bad-id",
+		"0x": "bad-id", "sha256:": "bad-id", "bafk2bzacea" + strings.Repeat("a", 51): "bad-id", strings.Repeat("f", 4000): "bad-id",
+		strings.Repeat("ab", 32): "not-found", "sha256:" + strings.Repeat("ab", 32): "not-found", dag: "not-found", "Qm" + base58.Encode(append([]byte("\x12\x20"), sum[:]...))[2:]: "not-found",
+		digits + "?network=n": "", digits + "?network=m": "unknown-network", digits + "?as=text": "bad-parameter",
+	} {
+		got := get(t, h, "/v1/payloads/"+name)
+		kind := ""
+		if got.status != 200 {
+			kind = strings.TrimPrefix(fmt.Sprint(got.json(t)["type"]), "urn:permanode:problem:")
+		}
+		if kind != want || kind == "not-found" && got.json(t)["coverage"] == nil {
+			t.Errorf("%s: %s, want %s: %s", name, kind, want, got.body)
+		}
+	}
+	if got := get(t, h, "/v1/payloads/"+dag); !strings.Contains(string(got.body), "tree of blocks") || !strings.Contains(string(got.body), "cannot be resolved here") {
+		t.Errorf("%s", got.body)
+	}
+}
+
+// Parts of a payload are those of its bytes (RFC 9110, section 14).
+func TestPayloadRanges(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 5))
+	body := make([]byte, 5000)
+	for i := range body {
+		body[i] = byte(r.Uint32())
+	}
+	h := api(vault(string(body)))
+	sum := sha256.Sum256(body)
+	url := "/v1/payloads/" + hex.EncodeToString(sum[:])
+	ask := func(method string, headers ...string) answer {
+		t.Helper()
+		req := httpGet(url)
+		req.Method = method
+		for i := 0; i < len(headers); i += 2 {
+			req.Header.Set(headers[i], headers[i+1])
+		}
+		return do(t, h, req)
+	}
+	for range 200 {
+		from := r.IntN(len(body))
+		to := from + r.IntN(len(body))
+		text, want := fmt.Sprintf("bytes=%d-%d", from, to), body[from:min(to+1, len(body))]
+		switch {
+		case r.IntN(4) == 0:
+			text, want = fmt.Sprintf("bytes=%d-", from), body[from:]
+		case r.IntN(4) == 0:
+			text, want = fmt.Sprintf("bytes=-%d", from+1), body[len(body)-from-1:]
+		}
+		if got := ask("GET", "Range", text); got.status != 206 || !bytes.Equal(got.body, want) || got.header.Get("ETag") == "" || got.header.Get("Content-Encoding") != "" {
+			t.Fatalf("%s: %d, %d bytes, want %d", text, got.status, len(got.body), len(want))
+		}
+	}
+	tag := `"` + hex.EncodeToString(sum[:]) + `"`
+	for _, c := range []struct {
+		method  string
+		headers []string
+		status  int
+		size    int
+	}{
+		{"GET", []string{"Range", "bytes=5000-"}, 416, -1}, {"GET", []string{"Range", "bytes=-0"}, 416, -1}, {"GET", []string{"Range", "bytes=9-3"}, 416, -1}, {"GET", []string{"Range", "bytes=x"}, 416, -1},
+		{"GET", []string{"Range", "bytes=" + strings.Repeat("9", 300) + "-"}, 416, -1}, {"GET", []string{"Range", "lines=1-2"}, 200, 5000}, {"GET", []string{"Range", "bytes=0-0,-1", "If-Range", tag}, 206, -1},
+		{"GET", []string{"Range", "bytes=0-9", "If-Range", tag}, 206, 10}, {"GET", []string{"Range", "bytes=0-9", "If-Range", `"other"`}, 200, 5000}, {"GET", []string{"Range", "bytes=0-9", "If-Range", "W/" + tag}, 200, 5000},
+		{"HEAD", nil, 200, 0}, {"HEAD", []string{"Range", "bytes=0-9"}, 200, 0}, {"GET", []string{"If-None-Match", tag}, 304, 0}, {"GET", []string{"If-None-Match", "*"}, 304, 0},
+		{"GET", []string{"If-None-Match", `"other"`}, 200, 5000}, {"GET", []string{"If-Match", tag}, 200, 5000}, {"GET", []string{"If-Match", `"other"`}, 412, -1},
+		{"GET", []string{"Range", "bytes=0-9", "Accept-Encoding", "gzip, zstd"}, 206, 10}, {"GET", []string{"Accept-Encoding", "gzip, zstd"}, 200, 5000},
+		{"GET", []string{"Range", "bytes=" + strings.TrimSuffix(strings.Repeat("0-,", 1000), ",")}, 200, 5000}, // more than all of it
+	} {
+		got := ask(c.method, c.headers...)
+		if got.status != c.status || c.size >= 0 && len(got.body) != c.size {
+			t.Errorf("%s %v: %d, %d bytes: %.100s", c.method, c.headers, got.status, len(got.body), got.body)
+		}
+		if c.method == "HEAD" && got.header.Get("Content-Length") != "5000" || c.status == 416 && got.header.Get("Content-Range") != "bytes */5000" {
+			t.Errorf("%s %v: %v", c.method, c.headers, got.header)
+		}
+		if c.status >= 400 && (got.header.Get("Content-Type") != "application/problem+json" || got.header.Get("Cache-Control") != "no-store" || got.header.Get("ETag") != "") {
+			t.Errorf("%s %v: %v %s", c.method, c.headers, got.header, got.body)
+		}
+	}
+	got := ask("GET", "Range", "bytes=0-9,100-149,-5")
+	media, params, err := mime.ParseMediaType(got.header.Get("Content-Type"))
+	if err != nil || got.status != 206 || media != "multipart/byteranges" {
+		t.Fatalf("%d %v", got.status, got.header)
+	}
+	parts := multipart.NewReader(bytes.NewReader(got.body), params["boundary"])
+	for _, want := range [][]byte{body[:10], body[100:150], body[4995:]} {
+		p, err := parts.NextPart()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if part := must(io.ReadAll(p)); !bytes.Equal(part, want) {
+			t.Errorf("%v is %x, want %x", p.Header, part, want)
+		}
+	}
+}
+
+// A damaged record is passed over where another one has the payload, and is never served.
+func TestPayloadOfDamagedRecord(t *testing.T) {
+	m := vault("same", "other", "lost")
+	twin := m.cones[1][1].Records[0]
+	twin.Ord.Pos = 3
+	m.cones[1][1].Records = append(m.cones[1][1].Records, twin)
+	m.failAt, m.fail = ledger.Ord{Seq: 1, Pos: 0}, fmt.Errorf("record: %w", storage.ErrCorrupt)
+	url := func(text string) string { return fmt.Sprintf("/v1/payloads/%x", sha256.Sum256([]byte(text))) }
+	if got := get(t, api(m), url("same")); got.status != http.StatusOK || string(got.body) != "same" {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	m.failAt.Pos = 1
+	if got := get(t, api(m), url("other")); got.status != 500 || got.json(t)["type"] != "urn:permanode:problem:corrupt" {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	m.failAt.Pos = 9
+	m.cones[1][1].Records[2].Parts[0].Raw = []byte("-||something else")
+	if got := get(t, api(m), url("lost")); got.status != 500 || got.json(t)["type"] != "urn:permanode:problem:corrupt" {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	m.failAt.Pos, m.fail = 0, errors.New("the disk is gone")
+	if got := get(t, api(m), url("same")); got.status != 500 || got.json(t)["type"] != "urn:permanode:problem:internal" {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}
