@@ -27,12 +27,13 @@ const (
 	mediaYAML   = "application/yaml"
 )
 
-// call is one request. Each may be sent twice: a GET, or a POST that only reads.
+// call is one request.
 type call struct {
 	path   string // escaped
 	params url.Values
 	accept string // media type; what is of another one is no answer
 	body   []byte // JSON; nil: GET
+	acts   bool   // the service does something: it is sent once
 	header http.Header
 	also   int           // a status that is an answer too, beside 200
 	flows  time.Duration // not 0: the answer is read for as long as it comes, with no longer between its bytes; else all of it within the client's timeout
@@ -199,7 +200,7 @@ func (c *Client) request(a *answer, what call) (*http.Request, error) {
 // whole returns the whole body of an answer. One that broke off is asked for once more.
 func (c *Client) whole(ctx context.Context, what call) ([]byte, error) {
 	body, err := c.wholeOnce(ctx, what)
-	if errors.Is(err, io.ErrUnexpectedEOF) && c.attempts > 1 {
+	if errors.Is(err, io.ErrUnexpectedEOF) && c.attempts > 1 && !what.acts {
 		body, err = c.wholeOnce(ctx, what)
 	}
 	return body, err

@@ -40,7 +40,7 @@ func (c *Client) ReleaseCheckpoint(ctx context.Context) error {
 
 // post calls what takes no body.
 func (c *Client) post(ctx context.Context, path string) (out query.CheckpointState, err error) {
-	body, err := c.whole(ctx, call{path: path, accept: mediaJSON, body: []byte{}, also: http.StatusAccepted})
+	body, err := c.whole(ctx, call{path: path, accept: mediaJSON, body: []byte{}, acts: true, also: http.StatusAccepted})
 	if err != nil {
 		return out, err
 	}

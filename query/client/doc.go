@@ -2,7 +2,7 @@
 // over the wire, with the same types.
 //
 //	c, err := client.New("https://archive.example", client.WithKey(secret))
-//	for item, err := range c.Search(ctx, client.Question{Query: `tag:INVOICE "net 30"`}).Items {
+//	for item, err := range c.Search(ctx, client.Question{Query: `tag:INVOICE "net 30"`}, nil) {
 //		…
 //	}
 //

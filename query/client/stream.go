@@ -56,20 +56,22 @@ type End struct {
 // Stream gives what a query finds as units are committed, oldest first, until the caller stops or ctx ends. A connection
 // that breaks, or that the service ends because the client was slow or the service stops, is made again and goes on
 // where it was: no record is lost, and none comes twice. It gives up, with the last error, when several connections in a
-// row brought nothing; at once when the service says no, or ends it with another reason (*EndError).
+// row brought nothing; at once when nobody answers in the beginning, when the service says no, or ends it with another reason (*EndError).
 func (c *Client) Stream(ctx context.Context, s Stream) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
-		idle := 0
+		began, idle := false, 0
 		for {
-			heard, stop, err := c.listen(ctx, &s, yield)
-			if stop {
+			var h hearing
+			err := c.listen(ctx, &s, &h, yield)
+			if h.enough {
 				return
 			}
-			if idle++; heard {
+			began = began || h.began
+			if idle++; h.heard {
 				idle = 1
 			}
 			var broken *NoServiceError
-			if !errors.As(err, &broken) || ctx.Err() != nil || idle >= c.attempts {
+			if !errors.As(err, &broken) || ctx.Err() != nil || !began || idle >= c.attempts {
 				yield(Message{}, err)
 				return
 			}
@@ -81,13 +83,21 @@ func (c *Client) Stream(ctx context.Context, s Stream) iter.Seq2[Message, error]
 	}
 }
 
-// listen hears one connection to its end. heard: something came beside its start. stop: the caller wants no more.
-func (c *Client) listen(ctx context.Context, s *Stream, yield func(Message, error) bool) (heard, stop bool, err error) {
+// hearing is what came of one connection.
+type hearing struct {
+	began  bool // it is a stream
+	heard  bool // something came beside its start
+	enough bool // the caller wants no more
+}
+
+// listen hears one connection to its end.
+func (c *Client) listen(ctx context.Context, s *Stream, h *hearing, yield func(Message, error) bool) error {
 	a, err := c.send(ctx, call{path: "/v1/stream", params: s.params(), accept: mediaSSE, flows: streamIdle})
 	if err != nil {
-		return false, false, err
+		return err
 	}
 	defer a.Close()
+	h.began = true
 	events := eventReader{r: bufio.NewReaderSize(a, 16<<10)}
 	for {
 		e, err := events.next()
@@ -95,19 +105,20 @@ func (c *Client) listen(ctx context.Context, s *Stream, yield func(Message, erro
 			err = a.broken(io.ErrUnexpectedEOF)
 		}
 		if err != nil {
-			return heard, false, err
+			return err
 		}
-		heard = heard || e.name != "start"
+		h.heard = h.heard || e.name != "start"
 		m, tells, err := e.message(s.Cursor)
 		if err != nil {
-			return heard, false, err
+			return err
 		}
 		s.Cursor = m.Cursor
 		if tells && !yield(m, nil) {
-			return heard, true, nil
+			h.enough = true
+			return nil
 		}
 		if m.End != nil {
-			return heard, false, a.ended(m.End)
+			return a.ended(m.End)
 		}
 	}
 }
