@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -100,7 +101,12 @@ func (s *socket) run(ctx context.Context) error {
 		s.end(websocket.CloseGoingAway, "shutdown: the service is stopping; come again in a moment")
 	})
 	s.work.Go(s.ping)
-	s.read()
+	err := s.read()
+	var answered *websocket.CloseError
+	if !errors.As(err, &answered) {
+		_ = s.conn.SetReadDeadline(time.Now().Add(closeTime)) // what was sent already must not reset the connection: the code would be lost
+		_, _ = io.CopyN(io.Discard, s.conn.NetConn(), maxBody)
+	}
 	s.cancel()
 	_ = s.conn.Close() // ends writes that are stuck
 	s.work.Wait()
@@ -141,8 +147,8 @@ func (s *socket) ping() {
 	}
 }
 
-// read takes frames until the connection ends.
-func (s *socket) read() {
+// read takes frames until the connection ends, and returns why.
+func (s *socket) read() error {
 	s.conn.SetReadLimit(maxFrame)
 	s.conn.SetPongHandler(func(string) error {
 		s.alive()
@@ -154,12 +160,13 @@ func (s *socket) read() {
 		kind, frame, err := s.conn.ReadMessage()
 		switch {
 		case errors.Is(err, websocket.ErrReadLimit):
-			return // gorilla has sent the code 1009
+			s.end(websocket.CloseMessageTooBig, fmt.Sprintf("a frame has at most %d bytes", maxFrame))
+			return err
 		case isTimeout(err):
 			s.end(websocket.ClosePolicyViolation, fmt.Sprintf("no pong: nothing was heard for %s", pongTime))
-			return
+			return err
 		case err != nil:
-			return
+			return err
 		case s.ctx.Err() != nil || asked.Wait(s.ctx) != nil:
 			continue // a close was sent: the client's is waited for
 		case kind != websocket.TextMessage:
