@@ -30,8 +30,8 @@ func (p *program) rootCommand() *cobra.Command {
 	root.SetOut(p.out)
 	root.SetErr(p.errs)
 	root.AddCommand(
-		p.runCommand(), p.demoCommand(), p.ingestCommand(), p.trustCommand(), p.statusCommand(), p.coverageCommand(),
-		p.searchCommand(), p.getCommand(), p.exportCommand(), p.checkCommand(), p.copyCommand(), p.indexCommand(), p.keyCommand(), p.configCommand(), p.versionCommand(),
+		p.runCommand(), p.doctorCommand(), p.demoCommand(), p.ingestCommand(), p.trustCommand(), p.statusCommand(), p.coverageCommand(),
+		p.searchCommand(), p.getCommand(), p.payloadCommand(), p.exportCommand(), p.checkCommand(), p.copyCommand(), p.indexCommand(), p.keyCommand(), p.configCommand(), p.versionCommand(),
 	)
 	root.SetHelpCommand(helpCommand(root))
 	return root

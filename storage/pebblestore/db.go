@@ -254,6 +254,9 @@ func (d *DB) apply(b *pebble.Batch, o *pebble.WriteOptions) (err error) {
 	return b.Close()
 }
 
+// Clean reports whether the store, as it was opened, was what a clean stop had left.
+func (d *DB) Clean() bool { return !d.bare && len(d.faults) == 0 }
+
 // Stopped returns nil, or why nothing can be written any more: an error that is storage.ErrStopped.
 func (d *DB) Stopped() error { return d.stopError() }
 
