@@ -56,13 +56,15 @@ type End struct {
 // Stream gives what a query finds as units are committed, oldest first, until the caller stops or ctx ends. A connection
 // that breaks, or that the service ends because the client was slow or the service stops, is made again and goes on
 // where it was: no record is lost, and none comes twice. It gives up, with the last error, when several connections in a
-// row brought nothing; at once when nobody answers in the beginning, when the service says no, or ends it with another reason (*EndError).
+// row brought nothing; at once when nobody answers in the beginning, when the service says no, or when it ends the stream
+// for another reason (*EndError).
 func (c *Client) Stream(ctx context.Context, s Stream) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
+		at := s // it may be asked for more than once
 		began, idle := false, 0
 		for {
 			var h hearing
-			err := c.listen(ctx, &s, &h, yield)
+			err := c.listen(ctx, &at, &h, yield)
 			if h.enough {
 				return
 			}
