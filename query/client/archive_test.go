@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,7 +22,6 @@ import (
 	"permanode/internal/replay"
 	"permanode/ledger"
 	"permanode/ledger/eras"
-	"permanode/ledger/ledgertest"
 	"permanode/query"
 	"permanode/query/client"
 	"permanode/storage"
@@ -61,57 +61,68 @@ const network = "recorded"
 // answer, so that a gap is left.
 func recorded(t testing.TB, missing string) *query.Archive {
 	t.Helper()
-	if a, ok := made.archives[missing]; ok {
-		return a
-	}
-	name := fmt.Sprint(len(made.archives))
-	db, err := pebblestore.Open(filepath.Join(made.work, name), pebblestore.Options{Codec: eras.Codec, Memory: 64 << 20})
+	a, err := archiveWithout(missing)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return a
+}
+
+// archiveWithout makes an archive, or returns the one that was made.
+func archiveWithout(missing string) (*query.Archive, error) {
+	if a, ok := made.archives[missing]; ok {
+		return a, nil
+	}
+	dir := filepath.Join(made.work, fmt.Sprint(len(made.archives)))
+	db, err := pebblestore.Open(dir, pebblestore.Options{Codec: eras.Codec, Memory: 64 << 20})
+	if err != nil {
+		return nil, err
 	}
 	made.close = append(made.close, db.Close)
-	collect(t, db, ledgertest.Recording(t, "stardust"), missing)
-	x, err := index.Open(filepath.Join(made.work, name+".index"), index.Options{Store: db, Codec: eras.Codec, Memory: 64 << 20})
+	if err := collect(db, filepath.Join("..", "..", "testdata", "recordings", "stardust"), missing); err != nil {
+		return nil, err
+	}
+	x, err := index.Open(dir+".index", index.Options{Store: db, Codec: eras.Codec, Memory: 64 << 20})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	made.close = append(made.close, x.Close)
-	rows, err := db.Networks(t.Context())
+	rows, err := db.Networks(context.Background())
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	f, err := x.Follower(rows[0])
 	if err == nil {
-		err = follow.CatchUp(t.Context(), db, rows[0].ID, f)
+		err = follow.CatchUp(context.Background(), db, rows[0].ID, f)
 	}
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	a := query.New(db, eras.Codec)
 	a.UseIndex(x)
 	made.archives[missing] = a
-	return a
+	return a, nil
 }
 
 // collect fills db from a recording.
-func collect(t testing.TB, db *pebblestore.DB, dir, missing string) {
-	t.Helper()
+func collect(db *pebblestore.DB, dir, missing string) error {
+	ctx := context.Background()
 	raw, err := os.ReadFile(filepath.Join(dir, "trust.json"))
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	trust, err := eras.ParseTrust(raw)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	codec, _ := eras.Codec(trust.Era)
-	w, err := db.Writer(t.Context(), ledger.Network{Name: network, Era: trust.Era, Identity: trust.Identity, Trust: trust.Raw})
+	w, err := db.Writer(ctx, ledger.Network{Name: network, Era: trust.Era, Identity: trust.Identity, Trust: trust.Raw})
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	rec, err := replay.OpenRecording(os.DirFS(dir))
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	var node http.Handler = replay.NewNode(rec)
 	if missing != "" {
@@ -119,22 +130,20 @@ func collect(t testing.TB, db *pebblestore.DB, dir, missing string) {
 	}
 	source, err := hornet2.New(hornet2.Config{Name: "recording", URL: "http://recording.invalid", Transport: replay.Transport(node)})
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer source.Close()
 	c, err := ingest.New(ingest.Config{
 		Network: network, Codec: codec, Trust: trust, Store: w, Sources: []ingest.Source{source},
-		Snapshot: []string{filepath.Join(dir, "genesis_snapshot.bin")}, Quarantine: filepath.Join(t.TempDir(), "quarantine"),
+		Snapshot: []string{filepath.Join(dir, "genesis_snapshot.bin")}, Quarantine: filepath.Join(made.work, "quarantine"),
 		Poll: 20 * time.Millisecond, Memory: 64 << 20,
 	})
 	if err == nil {
-		if err = c.CatchUp(t.Context()); missing != "" && errors.Is(err, storage.ErrIncomplete) {
+		if err = c.CatchUp(ctx); missing != "" && errors.Is(err, storage.ErrIncomplete) {
 			err = nil
 		}
 	}
-	if err := errors.Join(err, w.Close(), rec.Close()); err != nil {
-		t.Fatal(err)
-	}
+	return errors.Join(err, w.Close(), rec.Close())
 }
 
 // service is the API over an archive.
