@@ -17,7 +17,7 @@ import (
 func goodValues(id string) map[string]string {
 	return map[string]string{
 		"net": "n", "seq": "1", "id": id, "tag": "T", "addr": "addr1A", "q": "tag:T", "network": "n", "limit": "2", "order": "oldest", "facets": "tag",
-		"at": "unit:1", "after": "n/1/0", "from": "1970-01-01", "to": "1970-01-03",
+		"at": "unit:1", "after": "n/1/0", "from": "1970-01-01", "to": "1970-01-03", "day": "1970-01-01",
 		"payload": strings.Repeat("ab", 32), "asset": "0x01",
 	}
 }
@@ -84,7 +84,7 @@ var badQueries = []bad{
 }
 
 // badValues are the bad values of a query parameter.
-func badValues(name, cursor string) (all []bad) {
+func badValues(op *openapitest.Operation, name, cursor string) (all []bad) {
 	add := func(kind string, values ...string) {
 		for _, v := range values {
 			all = append(all, bad{v, kind})
@@ -99,7 +99,11 @@ func badValues(name, cursor string) (all []bad) {
 	case "at":
 		add("bad-parameter", badTimes...)
 	case "from", "to":
-		add("", badTimes...)
+		if op.Class == "stream" {
+			add("bad-parameter", "NOW", "newest", "0", "")
+		} else {
+			add("bad-parameter", badTimes...)
+		}
 	case "order", "facets", "format", "explain":
 		add("bad-parameter", "", "x", "NEWEST", "raw,json", ",", "tag,tag", "true%20", "1", "%20")
 	case "network":
@@ -195,7 +199,7 @@ func (s *hostile) badPaths(op *openapitest.Operation, good map[string]string) {
 				send(p.Name, v, "")
 			}
 			send(p.Name, "2147483648", "not-found")
-		case "id", "addr", "digest", "hash":
+		case "id", "addr", "payload":
 			for _, v := range badIDs {
 				send(p.Name, v, "")
 			}
@@ -219,7 +223,7 @@ func (s *hostile) badParams(op *openapitest.Operation, good map[string]string, c
 			continue
 		}
 		some = p.Name
-		for _, b := range badValues(p.Name, cursor) {
+		for _, b := range badValues(op, p.Name, cursor) {
 			send(p.Name+"="+b.value, b.kind)
 		}
 		send(p.Name+"=a&"+p.Name+"=b", "bad-parameter")

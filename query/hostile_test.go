@@ -129,16 +129,35 @@ func (s *hostile) ask(r request) (answer, time.Duration) {
 	if err != nil {
 		s.t.Fatalf("%s: %v", r, err)
 	}
-	defer res.Body.Close()
 	took := time.Since(began)
-	if res.StatusCode == http.StatusSwitchingProtocols || strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
+	switch { // to close a body is to read it
+	case res.StatusCode == http.StatusSwitchingProtocols:
 		return answer{res.StatusCode, res.Header, nil}, took
+	case strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") && r.method != http.MethodHead:
+		return answer{res.StatusCode, res.Header, firstEvent(s.t, res.Body)}, took
 	}
+	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		s.t.Fatalf("%s: %v after %q", r, err, body)
 	}
 	return answer{res.StatusCode, res.Header, body}, took
+}
+
+// firstEvent reads a stream up to the end of its first event.
+func firstEvent(t *testing.T, stream io.Reader) []byte {
+	t.Helper()
+	var all []byte
+	for lines := bufio.NewReader(stream); ; {
+		line, err := lines.ReadBytes('\n')
+		if err != nil {
+			t.Fatalf("a stream ended: %v after %q", err, all)
+		}
+		all = append(all, line...)
+		if len(line) == 1 && bytes.Contains(all, []byte("\ndata: ")) {
+			return all
+		}
+	}
 }
 
 // patience is how long a refusal may take. A machine that is busy with other things is asked again: the quickest of a

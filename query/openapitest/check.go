@@ -141,7 +141,7 @@ func (a Answer) schemaOf(contentType string, body []byte) (string, *jsonschema.S
 	return media, schema, nil
 }
 
-// fits checks JSON as a value, lines of JSON each alone, and all else as text.
+// fits checks JSON as a value, lines of JSON and events each alone, and all else as text.
 func fits(s *jsonschema.Schema, media string, body []byte) error {
 	switch {
 	case s == nil:
@@ -153,10 +153,31 @@ func fits(s *jsonschema.Schema, media string, body []byte) error {
 			}
 		}
 		return nil
+	case media == "text/event-stream":
+		return fitsEvents(s, body)
 	case media == "application/json", strings.HasSuffix(media, "+json"):
 		return fitsJSON(s, body)
 	}
 	return s.Validate(string(body))
+}
+
+// fitsEvents checks each server-sent event that is there whole, as an object of its fields. What has no data is none.
+func fitsEvents(s *jsonschema.Schema, body []byte) error {
+	for block := range strings.SplitSeq(string(body), "\n\n") {
+		event := map[string]any{}
+		for line := range strings.SplitSeq(block, "\n") {
+			if name, value, ok := strings.Cut(line, ": "); ok && name != "" && name != "retry" {
+				event[name] = value
+			}
+		}
+		if event["data"] == nil {
+			continue
+		}
+		if err := s.Validate(event); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func fitsJSON(s *jsonschema.Schema, text []byte) error {

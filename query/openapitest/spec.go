@@ -90,6 +90,7 @@ func Parse() (*Spec, error) {
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
 	c.AssertFormat()
+	c.AssertContent()
 	if err := c.AddResource(root, doc); err != nil {
 		return nil, err
 	}
