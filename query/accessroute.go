@@ -14,15 +14,15 @@ import (
 
 // accessTrail gives the lines of one day of the access trail, as bytes of its file.
 func (a *api) accessTrail(_ context.Context, q *request) (writer, error) {
-	if a.Trail == nil {
-		return nil, problem("not-found", "this service keeps no access trail")
-	}
 	day, given := q.params["day"]
 	if !given {
 		day = time.Now().UTC().Format(time.DateOnly)
 	}
 	if err := trail.CheckDay(day); err != nil {
 		return nil, problem("bad-parameter", "day=%v", err)
+	}
+	if a.Trail == nil {
+		return nil, problem("not-found", "this service keeps no access trail")
 	}
 	d, err := a.accessDay(day)
 	if err != nil {

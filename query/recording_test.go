@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	neturl "net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -250,6 +251,11 @@ func TestAccessRoute(t *testing.T) {
 	h.ask(t, "GET", "/v1/access", "auditor", whole)
 	if head.Code != 200 || head.Body.Len() > 0 || head.Header().Get("Content-Length") == "" {
 		t.Errorf("HEAD: %d %v", head.Code, head.Header())
+	}
+	if spec, err := described(); err != nil {
+		t.Error(err)
+	} else if err := spec.Check("GET", &neturl.URL{Path: "/v1/access"}, whole.Code, whole.Header(), whole.Body.Bytes()); err != nil {
+		t.Error(err)
 	}
 	text := whole.Body.String()
 	if whole.Header().Get("Content-Length") != fmt.Sprint(len(text)) || whole.Header().Get("Cache-Control") != "no-store" ||
