@@ -516,13 +516,35 @@ func checkName(name string) error {
 	return nil
 }
 
-// redact shows a URL without its password.
+// redact shows an address without what may be a secret: a password, a token, the values of parameters. A path on disk has none.
 func redact(text string) string {
 	u, err := url.Parse(text)
-	if err != nil {
+	switch {
+	case err != nil:
 		return "(unreadable URL)"
+	case u.Scheme == "":
+		return text
 	}
-	return u.Redacted()
+	if _, both := u.User.Password(); both {
+		u.User = url.UserPassword(u.User.Username(), "xxxxx")
+	} else if u.User != nil {
+		u.User = url.User("xxxxx") // a token alone
+	}
+	params := u.Query()
+	for name, values := range params {
+		if values[0] == "" { // a name alone may be the secret
+			delete(params, name)
+			continue
+		}
+		for i := range values {
+			values[i] = "xxxxx"
+		}
+	}
+	if u.RawQuery != "" && len(params) == 0 {
+		params.Set("xxxxx", "")
+	}
+	u.RawQuery, u.Fragment, u.RawFragment = params.Encode(), "", ""
+	return u.String()
 }
 
 func eraNames() string {

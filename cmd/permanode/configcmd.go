@@ -91,13 +91,13 @@ func (p *program) warnEnvironment() {
 			continue
 		}
 		known := name == envKeyFile
-		names := []string{envKeyFile}
+		var names []string
 		for _, s := range scalars {
 			known = known || name == envName(s.key)
 			names = append(names, envName(s.key))
 		}
 		if !known {
-			p.say("warning: the environment variable %s sets nothing; known: %s (lists are set in the file)", name, strings.Join(names, ", "))
+			p.say("warning: the environment variable %s sets nothing; known: %s (lists are set in the file)", name, strings.Join(append(names, envKeyFile), ", "))
 		}
 	}
 }

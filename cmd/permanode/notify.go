@@ -218,11 +218,11 @@ func (w *statusOnly) Write(b []byte) (int, error) {
 }
 
 // pulse is how a service is felt.
-func (s *service) pulse(scheme string, ln net.Listener, h http.Handler, watchdog time.Duration) pulse {
+func (s *service) pulse(scheme string, ln net.Listener, h http.Handler) pulse {
 	return pulse{
 		answers: func(ctx context.Context) error { return answersAt(ctx, scheme, ln.Addr()) },
 		lives: func(ctx context.Context) error {
-			ctx, cancel := context.WithTimeout(ctx, watchdog/3)
+			ctx, cancel := context.WithTimeout(ctx, s.manager.watchdog/3)
 			defer cancel()
 			if err := handles(ctx, h); err != nil {
 				return err
@@ -245,15 +245,11 @@ func (s *service) sentence() string {
 	return strings.Join(all, "; ")
 }
 
-// tellManager keeps the service manager informed until ctx ends.
-func (s *service) tellManager(ctx context.Context, scheme string, ln net.Listener, h http.Handler) {
+// openManager finds the service manager that started the service: nil if none did.
+func (s *service) openManager() *notifier {
 	n, err := newNotifier(os.Getenv, os.Getpid())
 	if err != nil {
 		s.log.Warn("the service manager is not told how the service stands", "err", err)
 	}
-	if n == nil {
-		return
-	}
-	defer n.close()
-	n.run(ctx, s.pulse(scheme, ln, h, n.watchdog))
+	return n
 }

@@ -22,10 +22,12 @@ func (s *service) reloadOnSignal(ctx context.Context) {
 			return
 		case <-asked:
 		}
-		s.face.reload(s.log)
-		if s.level != nil {
-			s.reloadLevel()
-		}
+		s.manager.reloading(func() {
+			s.face.reload(s.log)
+			if s.level != nil {
+				s.reloadLevel()
+			}
+		})
 	}
 }
 

@@ -138,6 +138,7 @@ type service struct {
 	followers []indexed
 	disk      *diskState
 	copies    *checkpointer
+	manager   *notifier // nil: no service manager started it
 	face      *apiFace
 	level     *slog.LevelVar // of log; nil: it stays as it is
 	config    string         // file with the level
@@ -256,6 +257,8 @@ func (s *service) run(ctx context.Context, ln net.Listener) error {
 	g, ctx := errgroup.WithContext(ctx)
 	s.copies = newCheckpointer(ctx, s.db)
 	defer s.copies.close()
+	s.manager = s.openManager()
+	defer s.manager.close()
 	for _, n := range s.networks {
 		g.Go(func() error {
 			if err := n.collector.Run(ctx); err != nil && ctx.Err() == nil {
@@ -277,7 +280,7 @@ func (s *service) run(ctx context.Context, ln net.Listener) error {
 	})
 	api := s.api()
 	g.Go(func() error {
-		s.tellManager(ctx, s.face.scheme(), ln, api)
+		s.manager.run(ctx, s.pulse(s.face.scheme(), ln, api))
 		return nil
 	})
 	g.Go(func() error {

@@ -1,6 +1,7 @@
 package pebblestore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -210,6 +211,8 @@ func (d *DB) copyFolders(ctx context.Context, to string) error {
 	if err != nil {
 		return err
 	}
+	// Files of lines last: what says how far they go must not say more than there is.
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(isLines(a), isLines(b)) })
 	for _, n := range names {
 		if !strings.Contains(n, "/") {
 			continue
@@ -230,7 +233,7 @@ func (d *DB) copyNow(ctx context.Context, name, to string) error {
 		return err
 	}
 	size := st.Size()
-	if strings.HasSuffix(name, ".ndjson") {
+	if isLines(name) > 0 {
 		if size, err = wholeLines(fs, from, size); err != nil {
 			return err
 		}
@@ -241,6 +244,14 @@ func (d *DB) copyNow(ctx context.Context, name, to string) error {
 	}
 	_, err = copyFile(ctx, fs, from, target, size)
 	return err
+}
+
+// isLines is 1 for a file of lines, which only grows, else 0.
+func isLines(name string) int {
+	if strings.HasSuffix(name, ".ndjson") {
+		return 1
+	}
+	return 0
 }
 
 // wholeLines returns how many of the first size bytes are whole lines.

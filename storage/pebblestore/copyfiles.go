@@ -58,7 +58,7 @@ func (c *copier) there(f fileSum) bool {
 // continues refuses a file of lines, which only grows, if the target's is not how it began.
 func (c *copier) continues(f fileSum) error {
 	have, ok := c.have[f.name]
-	if !ok || !strings.HasSuffix(f.name, ".ndjson") {
+	if !ok || isLines(f.name) == 0 {
 		return nil
 	}
 	if have.size <= f.size {
