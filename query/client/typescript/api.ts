@@ -388,6 +388,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/access": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who asked what on one day
+         * @description The lines of the access trail of that day, as bytes of its file: a chain of SHA-256 that anybody can verify. Whoever reads them leaves a line too.
+         */
+        get: operations["access"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/checkpoint": {
         parameters: {
             query?: never;
@@ -816,6 +836,57 @@ export interface components {
         };
         /** @description The node's own JSON form; its members are those of the era's node. */
         NodeJSON: Record<string, never>;
+        /** @description One line of the access trail. A call has its members; begin and end belong to an export or a stream, with one request_id. */
+        AccessLine: {
+            /** @description Without a gap over all days. */
+            seq: number;
+            /** @description SHA-256 of the line before, newline included; of line 1 zeros. */
+            prev: string;
+            /** Format: date-time */
+            time: string;
+            /** @enum {string} */
+            event: "start" | "call" | "begin" | "end" | "stop" | "lost";
+            request_id?: string;
+            /** @description The name of the key; empty without one. */
+            key?: string;
+            /** @enum {string} */
+            role?: "anyone" | "reader" | "auditor" | "operator" | "admin";
+            address?: string;
+            /** @enum {string} */
+            method?: "GET" | "HEAD" | "POST";
+            route?: string;
+            /** @description What the variables of the route were. What is no UTF-8 is in hexadecimal, and its name ends with _hex. */
+            path?: {
+                [key: string]: string;
+            };
+            params?: {
+                [key: string]: string;
+            };
+            /** @description In its canonical text. */
+            query?: string;
+            query_hex?: string;
+            allowed?: boolean;
+            status?: number;
+            rows?: number;
+            bytes?: number;
+            duration_us?: number;
+            /** @description Of an end that the answer was sent whole. */
+            complete?: boolean;
+            /**
+             * @description Of a start how the run before ended.
+             * @enum {string}
+             */
+            after?: "nothing" | "stop" | "kill";
+            torn?: {
+                file: string;
+                bytes: number;
+                sha256: components["schemas"]["Hash"];
+            }[];
+            /** @description Of a start what it found wrong. */
+            note?: string;
+            /** @description So many lines found no room. */
+            lost?: number;
+        };
         /** @description One line of an export, a row or the end. */
         ExportLine: components["schemas"]["Row"] | components["schemas"]["ExportEnd"];
         /** @description The last line of an export that is whole. */
@@ -1492,6 +1563,11 @@ export interface components {
         streamCursor: components["schemas"]["StreamCursor"];
         /** @description The id of the last event that came; empty is none. */
         lastEventId: components["schemas"]["StreamCursor"] | "";
+        /**
+         * @description A day in UTC; without it today.
+         * @example 2026-11-26
+         */
+        day: string;
         /**
          * @description An ETag, or several with commas between: 304 if it is still that.
          * @example "0"
@@ -2689,6 +2765,49 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            405: components["responses"]["MethodNotAllowed"];
+            406: components["responses"]["NotAcceptable"];
+            413: components["responses"]["TooLarge"];
+            414: components["responses"]["UriTooLong"];
+            421: components["responses"]["Misdirected"];
+            429: components["responses"]["TooManyRequests"];
+            431: components["responses"]["HeadersTooLarge"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    access: {
+        parameters: {
+            query?: {
+                /**
+                 * @description A day in UTC; without it today.
+                 * @example 2026-11-26
+                 */
+                day?: components["parameters"]["day"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Lines; the schema is that of each. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["AccessLine"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
             405: components["responses"]["MethodNotAllowed"];
             406: components["responses"]["NotAcceptable"];
             413: components["responses"]["TooLarge"];
