@@ -344,8 +344,10 @@ func TestKilledStart(t *testing.T) {
 
 func BenchmarkAppend(b *testing.B) {
 	tr := mustOpen(b, filepath.Join(b.TempDir(), "access"), onDisk(&clock{}))
-	e := Event{RequestID: "0123456789abcdef", Key: "team", Role: "reader", Address: "203.0.113.9", Method: "GET", Route: "/v1/search",
-		Params: map[string]string{"q": "tag:ACME after:2024-01-01", "limit": "100"}, Query: "tag:ACME after:2024-01-01", Status: 200, Rows: 100, Bytes: 45678}
+	e := Event{
+		RequestID: "0123456789abcdef", Key: "team", Role: "reader", Address: "203.0.113.9", Method: "GET", Route: "/v1/search",
+		Params: map[string]string{"q": "tag:ACME after:2024-01-01", "limit": "100"}, Query: "tag:ACME after:2024-01-01", Status: 200, Rows: 100, Bytes: 45678,
+	}
 	for b.Loop() {
 		for tr.Append(e) != nil {
 			b.StopTimer() // the queue is full: the disk is behind
