@@ -75,7 +75,7 @@ func balanceRows(t *table, account *StatementAccount, kind string, b *StatementB
 		t.null()
 		t.digits(of.Amount)
 		t.null()
-		t.text(account.Why)
+		t.word(account.Why)
 		if err := t.end(); err != nil {
 			return err
 		}
