@@ -26,12 +26,12 @@ func (p *program) rootCommand() *cobra.Command {
 		PersistentPreRun: func(*cobra.Command, []string) { p.started = true },
 		RunE:             needSubcommand, Args: cobra.ArbitraryArgs,
 	}
-	root.CompletionOptions.DisableDefaultCmd = true
+	root.CompletionOptions.DisableDefaultCmd = true // it takes any word for a shell and prints help
 	root.SetOut(p.out)
 	root.SetErr(p.errs)
 	root.AddCommand(
 		p.runCommand(), p.doctorCommand(), p.demoCommand(), p.ingestCommand(), p.trustCommand(), p.statusCommand(), p.coverageCommand(),
-		p.searchCommand(), p.getCommand(), p.payloadCommand(), p.exportCommand(), p.checkCommand(), p.copyCommand(), p.indexCommand(), p.keyCommand(), p.configCommand(), p.versionCommand(),
+		p.searchCommand(), p.getCommand(), p.payloadCommand(), p.exportCommand(), p.checkCommand(), p.copyCommand(), p.indexCommand(), p.keyCommand(), p.configCommand(), p.completionCommand(), p.versionCommand(),
 	)
 	root.SetHelpCommand(helpCommand(root))
 	return root
