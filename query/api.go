@@ -175,7 +175,10 @@ func (a *api) coverage(ctx context.Context, q *request) (writer, error) {
 		return nil, err
 	}
 	c, err := a.Archive.Coverage(ctx, n)
-	return sendJSON(http.StatusOK, c, err)
+	if err != nil {
+		return nil, err
+	}
+	return keptJSON(cacheNever, c)
 }
 
 func (a *api) network(ctx context.Context, q *request) (Network, error) {
@@ -198,12 +201,12 @@ func (a *api) unit(ctx context.Context, q *request) (writer, error) {
 	q.noted.rows = 1
 	switch q.params["format"] {
 	case "":
-		return sendJSON(http.StatusOK, shown, nil)
+		return keptJSON(cacheShort, shown)
 	case "json":
 		body, err := n.Codec.UnitJSON(unit)
-		return send(http.StatusOK, "application/json", body), err
+		return kept(cacheForever, "application/json", body), err
 	case "raw":
-		return send(http.StatusOK, "application/octet-stream", n.Codec.Head(unit)), nil
+		return keptParts(q, n.Codec.Head(unit)), nil
 	}
 	return nil, problem("bad-parameter", "format=%s is unknown for a unit: use format=raw for the signed bytes, format=json for the node's own form, or leave it out", quote(q.params["format"]))
 }
@@ -250,7 +253,11 @@ func (a *api) unitRecords(ctx context.Context, q *request) (writer, error) {
 		next = place{n.Name, ledger.Ord{Seq: seq, Pos: uint32(end - 1)}}.cursor(sortOldestFirst, asked)
 	}
 	e, err := a.Archive.Extent(ctx, n)
-	return sendJSON(http.StatusOK, newList(items, next, total, true, []Extent{e}), err)
+	if err != nil {
+		return nil, err
+	}
+	page := newList(items, next, total, true, []Extent{e})
+	return q.page(page, page.NextCursor)
 }
 
 // rows describes the records first to end-1 of a unit.
@@ -289,21 +296,16 @@ func (a *api) record(ctx context.Context, q *request) (writer, error) {
 	q.noted.rows = 1
 	switch q.params["format"] {
 	case "raw":
-		return immutable(send(http.StatusOK, "application/octet-stream", object(&r))), nil
+		return keptParts(q, object(&r)), nil
 	case "json":
 		body, err := n.Codec.JSON(&r)
-		return immutable(send(http.StatusOK, "application/json", body)), err
+		return kept(cacheForever, "application/json", body), err
 	}
 	described, err := a.Archive.Describe(ctx, n, &r)
-	return sendJSON(http.StatusOK, described, err)
-}
-
-// immutable marks an answer that can never change: it is named by the hash of its content.
-func immutable(send writer) writer {
-	return func(w http.ResponseWriter) error {
-		w.Header().Set("Cache-Control", cacheForever)
-		return send(w)
+	if err != nil {
+		return nil, err
 	}
+	return keptJSON(cacheShort, described)
 }
 
 // Place is one item of GET /v1/records/{id} and one line of `get --json` for a unit.
@@ -342,7 +344,8 @@ func (a *api) places(ctx context.Context, q *request) (writer, error) {
 		items = append(items, p)
 	}
 	q.noted.rows = uint64(len(items))
-	return sendJSON(http.StatusOK, newList(items, found.Next, found.Total, found.Exact, found.Searched), nil)
+	page := newList(items, found.Next, found.Total, found.Exact, found.Searched)
+	return q.page(page, page.NextCursor)
 }
 
 func (a *api) place(ctx context.Context, hit Hit) (Place, error) {

@@ -18,13 +18,17 @@ type api struct {
 	slots   [len(parallel)]chan struct{}
 	callers *callers
 	sites   *sites
+	times   times
 	metrics *metrics
 	hub     *hub // live streams
 }
 
 // Handler returns the native API: all routes of the table in routes.go.
 func Handler(c Config) http.Handler {
-	a := &api{Config: c, callers: newCallers(c.Rates, time.Now), sites: newSites(c), metrics: newMetrics(c.Metrics), hub: newHub(c.Archive)}
+	a := &api{
+		Config: c, callers: newCallers(c.Rates, time.Now), sites: newSites(c), times: usual,
+		metrics: newMetrics(c.Metrics), hub: newHub(c.Archive),
+	}
 	for of, most := range parallel {
 		a.slots[of] = make(chan struct{}, most)
 	}
@@ -47,7 +51,7 @@ type call struct {
 // ServeHTTP answers one request. What fails after the first byte breaks the connection, so that nobody takes a part
 // for the whole.
 func (a *api) ServeHTTP(raw http.ResponseWriter, r *http.Request) {
-	c := &call{id: requestID(), began: time.Now(), w: newResponse(raw, r, a.Callers != nil), r: r}
+	c := &call{id: requestID(), began: time.Now(), w: newResponse(raw, r, a.Callers != nil, &a.times), r: r}
 	h := c.w.Header()
 	h.Set("X-Request-Id", c.id)
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -58,6 +62,7 @@ func (a *api) ServeHTTP(raw http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = c.w.finish()
 	}
+	var told *Problem
 	switch {
 	case err == nil:
 		c.whole = true
@@ -66,8 +71,8 @@ func (a *api) ServeHTTP(raw http.ResponseWriter, r *http.Request) {
 		return
 	case c.w.status != 0:
 		panic(http.ErrAbortHandler)
-	case r.Context().Err() != nil:
-		return
+	case r.Context().Err() != nil && !errors.As(err, &told):
+		panic(http.ErrAbortHandler) // nobody is there, and silence would read as 200
 	}
 	p := problemOf(err)
 	a.metrics.refused(p)

@@ -145,7 +145,7 @@ func (q *request) readBody(w *response, r *http.Request) *Problem {
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
 		return problem("unsupported-media-type", "the body is encoded as %s: send it as it is", quote(coding))
 	}
-	_ = w.ctl.SetReadDeadline(time.Now().Add(bodyTime))
+	_ = w.ctl.SetReadDeadline(time.Now().Add(w.times.body))
 	var err error
 	q.body, err = io.ReadAll(http.MaxBytesReader(w.ResponseWriter, r.Body, maxBody))
 	var long *http.MaxBytesError
@@ -155,7 +155,7 @@ func (q *request) readBody(w *response, r *http.Request) *Problem {
 	case errors.As(err, &long):
 		return problem("body-too-large", "the body has more than %d bytes: send less", maxBody)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return problem("body-timeout", "the body was not here within %s: send it at once, and as much as Content-Length says", bodyTime)
+		return problem("body-timeout", "the body was not here within %s: send it at once, and as much as Content-Length says", w.times.body)
 	}
 	return problem("bad-body", "the body cannot be read: send as much as Content-Length says, or well-formed chunks")
 }

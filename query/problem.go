@@ -112,7 +112,7 @@ func problemOf(err error) *Problem {
 	case errors.Is(err, storage.ErrCorrupt):
 		return problem("corrupt", "%v; it is not served: the operator should run permanode check --full", err)
 	case errors.Is(err, context.DeadlineExceeded):
-		return problem("timeout", "the answer took longer than %s; ask for less or again later", handlerTime)
+		return problem("timeout", "the answer took longer than %s; ask for less or again later", usual.handler)
 	}
 	return problem("internal", "the archive could not answer; the log has the reason under this request id")
 }

@@ -31,7 +31,7 @@ func (a *api) recordBegin(ctx context.Context, c *call) error {
 	if !c.noted {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, handlerTime) // of an export it has no end
+	ctx, cancel := context.WithTimeout(ctx, c.w.times.handler) // of an export it has no end
 	defer cancel()
 	if err := a.Trail.AppendSync(ctx, c.event(trail.Begin)); err != nil {
 		return a.noTrail(c, err)

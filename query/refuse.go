@@ -3,6 +3,8 @@ package query
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -67,6 +69,16 @@ func (c *refusingConn) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	return len(b), nil
+}
+
+// Read tells who speaks plain HTTP to a service with TLS what is wrong.
+func (c *refusingConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	var plain tls.RecordHeaderError
+	if errors.As(err, &plain) && plain.Conn != nil && bytes.ContainsAny(plain.RecordHeader[:1], "GHPOCDT") {
+		_, _ = plain.Conn.Write(problem("bad-request", "this service speaks TLS: begin its address with https://").wire(requestID()))
+	}
+	return n, err
 }
 
 // CloseWrite lets net/http end its side first, so that the refusal arrives although the request was not read.

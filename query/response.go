@@ -12,15 +12,13 @@ import (
 	"time"
 )
 
-// cacheForever is the Cache-Control of what can never change, because the hash of its content names it.
-const cacheForever = "public, max-age=31536000, immutable"
-
 // response is the http.ResponseWriter of every handler. It answers If-None-Match, encodes, keeps what a key may read out
 // of shared caches, and knows what was sent. Flush, Hijack and the deadlines of http.ResponseController work through it.
 type response struct {
 	http.ResponseWriter
 	r        *http.Request
 	keys     bool // what is read needs a key
+	times    *times
 	accepted coding
 	ctl      *http.ResponseController
 	status   int   // 0: nothing was sent yet
@@ -32,8 +30,8 @@ type response struct {
 	progress func()  // told of every piece that the client took; nil: nobody asks
 }
 
-func newResponse(w http.ResponseWriter, r *http.Request, keys bool) *response {
-	return &response{length: -1, ResponseWriter: w, r: r, keys: keys, ctl: http.NewResponseController(w), mute: r.Method == http.MethodHead}
+func newResponse(w http.ResponseWriter, r *http.Request, keys bool, t *times) *response {
+	return &response{times: t, length: -1, ResponseWriter: w, r: r, keys: keys, ctl: http.NewResponseController(w), mute: r.Method == http.MethodHead}
 }
 
 // Unwrap lets http.ResponseController find the connection.
@@ -210,11 +208,11 @@ func (w *response) prepare(r *http.Request, of class) (ctx context.Context, end 
 	_ = w.ctl.SetReadDeadline(time.Time{}) // all is read; a deadline that strikes later would end the context
 	switch of {
 	case classExport:
-		return w.follow(r.Context(), exportIdle, exportIdle)
+		return w.follow(r.Context(), w.times.export, w.times.export)
 	case classStream:
-		return w.follow(r.Context(), streamWrite, 0)
+		return w.follow(r.Context(), w.times.stream, 0)
 	}
-	return context.WithTimeout(r.Context(), handlerTime)
+	return context.WithTimeout(r.Context(), w.times.handler)
 }
 
 // follow returns a context that ends when the service does, and when the client took nothing for idle (0: it may).

@@ -88,7 +88,10 @@ func (a *api) search(ctx context.Context, q *request) (writer, error) {
 	switch q.params["explain"] {
 	case "":
 		found, err := a.found(ctx, q, req)
-		return sendJSON(http.StatusOK, found, err)
+		if err != nil {
+			return nil, err
+		}
+		return q.page(found, found.NextCursor)
 	case "true":
 		e, err := a.Archive.Explain(ctx, req)
 		q.noted.query = e.Query
@@ -116,7 +119,10 @@ func (a *api) tag(ctx context.Context, q *request) (writer, error) {
 		return nil, err
 	}
 	found, err := a.found(ctx, q, req)
-	return sendJSON(http.StatusOK, found, err)
+	if err != nil {
+		return nil, err
+	}
+	return q.page(found, found.NextCursor)
 }
 
 // account is the answer to GET /v1/addresses/{addr}: what it holds, and its history.
@@ -164,7 +170,7 @@ func (a *api) address(ctx context.Context, q *request) (writer, error) {
 			out.Balances = append(out.Balances, b)
 		}
 	}
-	return sendJSON(http.StatusOK, out, nil)
+	return q.page(out, out.NextCursor)
 }
 
 // asID maps what is wrong with a query that one identifier of the path made: it is no address.

@@ -8,19 +8,25 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
+// times are how long everything may take.
+type times struct {
+	header, body, idle time.Duration
+	handler            time.Duration
+	stop               time.Duration // running requests may finish for so long
+	export             time.Duration // an export ends when nothing was taken of it for so long
+	stream             time.Duration // a message that a client does not take for so long ends its stream
+}
+
 // The limits of the HTTP server, from the abuse table of the design.
+var usual = times{
+	header: 5 * time.Second, body: 10 * time.Second, idle: 60 * time.Second, handler: 30 * time.Second,
+	stop: 5 * time.Second, export: 10 * time.Minute, stream: 30 * time.Second,
+}
+
 const (
-	headerTime     = 5 * time.Second
-	bodyTime       = 10 * time.Second
-	idleTime       = 60 * time.Second
-	handlerTime    = 30 * time.Second
-	shutdownTime   = 5 * time.Second
-	exportIdle     = 10 * time.Minute // an export ends when nothing was taken of it for so long
-	streamWrite    = 30 * time.Second // a message that a client does not take for so long ends its stream
 	maxBody        = 1 << 20
 	maxHeader      = 16 << 10
 	maxURL         = 16 << 10 // a query of 4,096 bytes, each escaped, and what belongs to it
@@ -36,7 +42,7 @@ var (
 	// errClosing is the cause of the end of the context of exports and streams when the service stops.
 	errClosing = errors.New("the service is stopping")
 	// errNoProgress is the cause of the end of an export whose client takes nothing.
-	errNoProgress = fmt.Errorf("the client took nothing for %s", exportIdle)
+	errNoProgress = errors.New("the client took nothing for too long")
 )
 
 type closingKey struct{}
@@ -78,17 +84,21 @@ func IsLoopback(addr string) bool {
 // Serve answers on ln until ctx ends, then ends streams and exports and lets other requests finish for at most five
 // seconds. It closes ln and returns nil after a stop that ctx asked for. No handler runs any more when it returns.
 func Serve(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logger) error {
-	limit := limitConnections(maxConnections)
+	return serve(ctx, ln, h, log, usual, maxConnections)
+}
+
+func serve(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logger, t times, connections int) error {
+	limit := newConnections(connections)
 	base, end := context.WithCancel(context.WithValue(context.WithoutCancel(ctx), closingKey{}, ctx))
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer end()
 	srv := &http.Server{
-		Handler: handled(h, &running), BaseContext: func(net.Listener) context.Context { return base }, ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, IdleTimeout: idleTime,
-		WriteTimeout: handlerTime + bodyTime, MaxHeaderBytes: maxRead, DisableGeneralOptionsHandler: true,
-		ConnContext: withConn,
+		Handler: handled(h, &running), BaseContext: func(net.Listener) context.Context { return base }, ConnContext: withConn,
+		ReadHeaderTimeout: t.header, ReadTimeout: t.body, IdleTimeout: t.idle, WriteTimeout: t.handler + t.body,
+		MaxHeaderBytes: maxRead, DisableGeneralOptionsHandler: true,
 		ConnState: func(c net.Conn, state http.ConnState) {
-			limit(c, state)
+			limit.changed(c, state)
 			answered(c, state)
 		},
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
@@ -100,7 +110,7 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logge
 		return fmt.Errorf("serve the API on %s: %w", ln.Addr(), err)
 	case <-ctx.Done():
 	}
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.stop)
 	defer cancel()
 	if err := srv.Shutdown(stop); err != nil {
 		_ = srv.Close()
@@ -109,20 +119,4 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logge
 		return fmt.Errorf("serve the API on %s: %w", ln.Addr(), err)
 	}
 	return nil
-}
-
-// limitConnections closes what comes above the limit, so that idle strangers cannot use up file handles that the
-// store needs.
-func limitConnections(limit int64) func(net.Conn, http.ConnState) {
-	var open atomic.Int64
-	return func(c net.Conn, state http.ConnState) {
-		switch state {
-		case http.StateNew:
-			if open.Add(1) > limit {
-				_ = c.Close()
-			}
-		case http.StateClosed, http.StateHijacked:
-			open.Add(-1)
-		}
-	}
 }

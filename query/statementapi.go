@@ -23,8 +23,11 @@ func (a *api) statementOf(ctx context.Context, q *request) (writer, error) {
 	switch format := statementFormat(q); format {
 	case formatJSON:
 		st, err := a.Archive.Statement(ctx, req)
+		if err != nil {
+			return nil, statementProblem(err)
+		}
 		q.noted.rows = uint64(len(st.Items))
-		send, err := sendJSON(http.StatusOK, st, statementProblem(err))
+		send, err := q.page(st, st.NextCursor)
 		return varies(send), err
 	case formatCSV, formatHTML:
 		if q.params["limit"] != "" || q.params["cursor"] != "" {

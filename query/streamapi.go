@@ -179,7 +179,7 @@ var pieces = sync.Pool{New: func() any { return new([]byte) }}
 
 // write sends parts as one piece.
 func (s *eventSink) write(parts ...[]byte) error {
-	_ = s.ctl.SetWriteDeadline(time.Now().Add(streamWrite))
+	_ = s.ctl.SetWriteDeadline(time.Now().Add(usual.stream))
 	body := parts[0]
 	if len(parts) > 1 {
 		buf := pieces.Get().(*[]byte)

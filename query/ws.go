@@ -268,7 +268,7 @@ func (s *socket) subscribe(r asking) error {
 	if open >= maxTopicsOf {
 		return problem("overloaded", "%d subscriptions are open on this connection, the most there may be: unsubscribe one", open)
 	}
-	judge, stop := context.WithTimeout(s.ctx, handlerTime)
+	judge, stop := context.WithTimeout(s.ctx, usual.handler)
 	defer stop()
 	w, m, err := s.a.Archive.openStream(judge, streamRequest{r.Q, r.Network, r.From, r.Cursor})
 	if err != nil {
@@ -332,7 +332,7 @@ func (sub *subscription) run(ctx context.Context, c *client) {
 	switch {
 	case s.ctx.Err() != nil:
 	case errors.Is(err, errGone):
-		s.end(websocket.ClosePolicyViolation, fmt.Sprintf("slow: a message was not taken within %s", streamWrite))
+		s.end(websocket.ClosePolicyViolation, fmt.Sprintf("slow: a message was not taken within %s", usual.stream))
 	case errors.Is(err, errSlow):
 		s.end(websocket.ClosePolicyViolation, "slow: too many messages wait; come again with the last cursor")
 	default:
@@ -380,7 +380,7 @@ func (s *socket) frame(parts ...[]byte) error {
 	}
 	s.write.Lock()
 	defer s.write.Unlock()
-	_ = s.conn.SetWriteDeadline(time.Now().Add(streamWrite))
+	_ = s.conn.SetWriteDeadline(time.Now().Add(usual.stream))
 	if err := s.conn.WriteMessage(websocket.TextMessage, *buf); err != nil {
 		return fmt.Errorf("%w: %w", errGone, err)
 	}
