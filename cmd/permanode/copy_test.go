@@ -36,8 +36,13 @@ var apiAnswers = regexp.MustCompile(`msg="the API answers" url=(https?://[^/ ]+)
 // startService starts it and waits until its API answers.
 func startService(t *testing.T, config string) *runningService {
 	t.Helper()
+	return startServiceWith(t, config, "PERMANODE_METRICS_LISTEN=127.0.0.1:0")
+}
+
+func startServiceWith(t *testing.T, config string, env ...string) *runningService {
+	t.Helper()
 	s := &runningService{cmd: exec.CommandContext(t.Context(), "permanode", "run", "--config", config), done: make(chan struct{})}
-	s.cmd.Env = append(os.Environ(), "PERMANODE_METRICS_LISTEN=127.0.0.1:0")
+	s.cmd.Env = append(os.Environ(), env...)
 	errs, err := s.cmd.StderrPipe()
 	if err == nil {
 		err = s.cmd.Start()
