@@ -98,8 +98,13 @@ func (g *growth) grow() {
 	g.next[net]++
 }
 
-// reconnects is how often clients are cut.
-const reconnects = 1000
+// cuts is how often clients are cut, and after what time at the latest.
+func cuts() (times, most int) {
+	if underRace {
+		return 100, 50_000
+	}
+	return 1000, 5000
+}
 
 // compare holds what clients got against what a search finds, once all of it is indexed.
 func (g *growth) compare(t *testing.T, got []event) {
@@ -128,6 +133,8 @@ func (g *growth) compare(t *testing.T, got []event) {
 func TestStreamLosesNothingOverReconnects(t *testing.T) {
 	g := newGrowth(t, 1)
 	base := "http://" + streamAt(t, liveAPI(g.archive))
+	dial := &http.Transport{}
+	t.Cleanup(dial.CloseIdleConnections)
 	var got []event
 	id := ""
 	read := func(ctx context.Context, most int64, whole bool) {
@@ -138,7 +145,7 @@ func TestStreamLosesNothingOverReconnects(t *testing.T) {
 		if id != "" {
 			req.Header.Set("Last-Event-ID", id)
 		}
-		resp, err := http.DefaultTransport.RoundTrip(req)
+		resp, err := dial.RoundTrip(req)
 		if err != nil {
 			if ctx.Err() == nil {
 				t.Fatal(err)
@@ -165,15 +172,16 @@ func TestStreamLosesNothingOverReconnects(t *testing.T) {
 			got = append(got, e)
 		}
 	}
-	for range reconnects {
+	times, most := cuts()
+	for range times {
 		for range g.r.IntN(3) {
 			g.grow()
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(g.r.IntN(5000))*time.Microsecond)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(g.r.IntN(most))*time.Microsecond)
 		read(ctx, g.r.Int64N(6000), false)
 		cancel()
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	read(ctx, 1<<40, true)
 	g.compare(t, got)
@@ -212,13 +220,14 @@ func TestSocketLosesNothingOverReconnects(t *testing.T) {
 			got = append(got, event{m.Cursor, m.Type, string(m.Data)})
 		}
 	}
-	for range reconnects {
+	times, most := cuts()
+	for range times {
 		for range g.r.IntN(3) {
 			g.grow()
 		}
-		read(time.Duration(g.r.IntN(5000))*time.Microsecond, g.r.IntN(10), false)
+		read(time.Duration(g.r.IntN(most))*time.Microsecond, g.r.IntN(10), false)
 	}
-	read(time.Minute, 0, true)
+	read(3*time.Minute, 0, true)
 	g.compare(t, got)
 }
 
