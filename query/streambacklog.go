@@ -3,6 +3,7 @@ package query
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -68,6 +69,10 @@ func (c *client) search(ctx context.Context, i int, goal ledger.Ord) (*bound, an
 	b.have = lang.Intersect(b.have, ranges.Of(ranges.Range{Lo: c.at[i].Seq, Hi: last}))
 	b.outgrown = true // the index has more than that
 	got, err := c.a.answer(ctx, b, ask{after: beforeOrd(c.at[i]), limit: c.a.bounds.page})
+	var broad *BroadError
+	if errors.As(err, &broad) {
+		return b, answer{}, nil // nothing was searched: each record is looked at
+	}
 	return b, got, err
 }
 
