@@ -35,6 +35,7 @@ func (p *program) checkTrail(ctx context.Context, dir string, asJSON bool) error
 		broken = errors.Join(broken, p.printFinding(trailFinding(f), asJSON))
 	})
 	if errors.Is(err, fs.ErrNotExist) {
+		p.say("there is no access trail: no service that keeps one ran here, or it was taken away")
 		return nil
 	}
 	if err != nil {
