@@ -87,13 +87,11 @@ func (c *cells) word(s string) {
 		return
 	}
 	c.row = append(c.row, '"')
-	for i := range len(s) {
-		if s[i] == '"' {
-			c.row = append(c.row, '"')
-		}
-		c.row = append(c.row, s[i])
+	for i := strings.IndexByte(s, '"'); i >= 0; i = strings.IndexByte(s, '"') {
+		c.row = append(append(c.row, s[:i]...), '"', '"')
+		s = s[i+1:]
 	}
-	c.row = append(c.row, '"')
+	c.row = append(append(c.row, s...), '"')
 }
 
 // text writes somebody else's text, neutralised.
