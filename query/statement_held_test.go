@@ -373,7 +373,9 @@ func TestStatementThatFails(t *testing.T) {
 	times := map[uint64]int64{1: 10_000, 2: 20_000}
 	for _, spoil := range []func(*shop){
 		func(s *shop) { *s.lie = true },
-		func(s *shop) { s.failAt, s.fail = ledger.Ord{Seq: 2, Pos: 1500}, fmt.Errorf("record: %w", storage.ErrCorrupt) },
+		func(s *shop) {
+			s.failAt, s.fail = ledger.Ord{Seq: 2, Pos: 1500}, fmt.Errorf("record: %w", storage.ErrCorrupt)
+		},
 	} {
 		s := newShop(t, []storage.Span{ofLedger(1, 2, 1000)}, nil, times)
 		s.pay(1, "addr1A", 3)

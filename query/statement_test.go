@@ -129,7 +129,7 @@ func truthOf(m map[string]string) map[string]string {
 }
 
 // A statement adds up, wherever it is cut: between units, at times at which something expires, at pages (FR-09, FR-10).
-func TestStatementAddsUp(t *testing.T) {
+func TestStatementTorture(t *testing.T) {
 	networks, units := 5, 14
 	if os.Getenv("PERMANODE_TORTURE") != "" {
 		networks, units = 300, 20

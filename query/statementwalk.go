@@ -304,25 +304,23 @@ func (w *walker) changes(d *document) (changes []ledger.Holding, others map[stri
 
 // expire yields the lines of what expired before a spot, nil: of all the rest.
 func (w *walker) expire(ctx context.Context, before *spot, yield func(*line) bool) error {
-	for {
-		for len(w.window) > 0 {
-			e := &w.window[0]
-			at := spotOf(e)
-			if before != nil && at.compare(*before) >= 0 {
-				return nil
-			}
-			if err := w.expiry(ctx, e, at, yield); err != nil {
+	for len(w.window) > 0 {
+		e := &w.window[0]
+		at := spotOf(e)
+		if before != nil && at.compare(*before) >= 0 {
+			return nil
+		}
+		if err := w.expiry(ctx, e, at, yield); err != nil {
+			return err
+		}
+		w.window = w.window[1:]
+		if len(w.window) == 0 && !w.complete {
+			if err := w.fill(ctx, &at); err != nil {
 				return err
 			}
-			w.window = w.window[1:]
-			if len(w.window) == 0 && !w.complete {
-				if err := w.fill(ctx, &at); err != nil {
-					return err
-				}
-			}
 		}
-		return nil
 	}
+	return nil
 }
 
 // fill reads the next expired outputs behind a spot.
