@@ -5,7 +5,7 @@ TOOL      = $(GO) tool -modfile=tools/go.mod
 FUZZTIME ?= 2s
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: build demo test tools client check race fuzz torture bench figures peers clean
+.PHONY: build demo test tools client check race fuzz torture bench figures peers peers-export clean
 
 build: ## the binary, in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/permanode ./cmd/permanode
@@ -48,6 +48,9 @@ figures: ## ours beside the floors, in one run: the table of docs/performance.md
 
 peers: ## search and ingest beside SQLite FTS5 and PostgreSQL 15 (needs a C compiler and its programs): docs/performance.md
 	cd bench && $(GO) run -tags sqlite_fts5 . -records $${PEERS_RECORDS:-200000}
+
+peers-export: ## exports over HTTP beside COPY of PostgreSQL 15 and sqlite3 -csv
+	cd bench && $(GO) run -tags sqlite_fts5 . -export -records $${PEERS_RECORDS:-1000000}
 
 clean:
 	rm -rf bin

@@ -5,5 +5,7 @@
 //
 // It makes a signed network to search in (stardusttest.Corpus, by seed), loads the same blocks into every engine and
 // asks all of them the same questions. An answer is the ten newest places and the exact total; where two engines do not
-// agree the run fails. It needs a C compiler (SQLite) and the programs of PostgreSQL 15; nothing leaves the machine.
+// agree the run fails. With -export it compares an export of all rows over HTTP with COPY and sqlite3 -csv instead.
+//
+// It needs a C compiler (SQLite) and the programs of PostgreSQL 15 and SQLite; nothing leaves the machine.
 package main

@@ -25,6 +25,7 @@ func main() {
 	flag.IntVar(&b.questions, "questions", 200, "questions of each sort")
 	flag.Uint64Var(&b.seed, "seed", 1, "of the network and the questions")
 	load := flag.Bool("load-sqlite", false, "only load the cone file ARG1 into the SQLite file ARG2: what this program starts itself with")
+	flag.BoolVar(&b.export, "export", false, "compare exports, and nothing else")
 	flag.Parse()
 	var err error
 	if *load {
@@ -42,6 +43,7 @@ type bench struct {
 	ctx                context.Context
 	records, questions int
 	seed               uint64
+	export             bool
 	dir                string
 	corpus             *corpus
 	loads              table
@@ -65,6 +67,9 @@ func (b *bench) run() (err error) {
 		return fmt.Errorf("make the corpus: %w", err)
 	}
 	fmt.Printf("%d records, %d bytes of blocks, seed %d; %d cores, %s\n\n", b.corpus.records, b.corpus.bytes, b.seed, runtime.GOMAXPROCS(0), runtime.Version())
+	if b.export {
+		return b.exports()
+	}
 	b.loads.add("load", "CPU a record", "records a CPU-second", "wall clock", "largest resident set", "bytes a record on disk")
 	var engines []engine
 	defer func() {
@@ -87,13 +92,26 @@ func (b *bench) run() (err error) {
 }
 
 // child runs a command to its end and says what it took.
-func (b *bench) child(name string, args ...string) (s spent, err error) {
+func (b *bench) child(name string, args ...string) (spent, error) {
+	return b.childTo("", name, args...)
+}
+
+// childTo is child with a file for what the command writes.
+func (b *bench) childTo(file, name string, args ...string) (s spent, err error) {
 	c := exec.CommandContext(b.ctx, name, args...)
-	var out strings.Builder
-	c.Stdout, c.Stderr = &out, &out
+	var said strings.Builder
+	c.Stdout, c.Stderr = &said, &said
+	if file != "" {
+		f, err := os.Create(file)
+		if err != nil {
+			return s, err
+		}
+		defer f.Close()
+		c.Stdout = f
+	}
 	begin := time.Now()
 	if err := c.Run(); err != nil {
-		return s, fmt.Errorf("%s: %w: %s", filepath.Base(name), err, out.String())
+		return s, fmt.Errorf("%s: %w: %s", filepath.Base(name), err, said.String())
 	}
 	s.wall, s.cpu = time.Since(begin), c.ProcessState.UserTime()+c.ProcessState.SystemTime()
 	if u, ok := c.ProcessState.SysUsage().(*syscall.Rusage); ok {

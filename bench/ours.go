@@ -25,18 +25,27 @@ import (
 
 const ourMemory = 1 << 30 // of the archive, all in
 
-// ours ingests with the program itself: prove, store and index.
-func (b *bench) ours() (engine, error) {
+// program builds permanode.
+func (b *bench) program() (string, error) {
 	program := filepath.Join(b.dir, "permanode")
 	root, err := exec.CommandContext(b.ctx, "go", "list", "-m", "-f", "{{.Dir}}", "permanode").Output()
 	if err != nil {
-		return nil, fmt.Errorf("where permanode is: %w", err)
+		return "", fmt.Errorf("where permanode is: %w", err)
 	}
 	build := exec.CommandContext(b.ctx, "go", "build", "-trimpath", "-o", program, "./cmd/permanode")
 	build.Dir = strings.TrimSpace(string(root))
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build permanode: %w: %s", err, out)
+		return "", fmt.Errorf("build permanode: %w: %s", err, out)
+	}
+	return program, nil
+}
+
+// ours ingests with the program itself: prove, store and index.
+func (b *bench) ours() (engine, error) {
+	program, err := b.program()
+	if err != nil {
+		return nil, err
 	}
 	data := filepath.Join(b.dir, "archive")
 	s, err := b.child(program, "ingest", "--data", data, "--trust", b.corpus.trust, "--from", b.corpus.cones, "--snapshot", b.corpus.snapshot)
