@@ -393,3 +393,8 @@ func TestStopEndsWhatIsLong(t *testing.T) {
 		t.Errorf("the stream ended with %q, %v", a.body, a.err)
 	}
 }
+
+func testLog(t *testing.T) *slog.Logger {
+	t.Helper()
+	return slog.New(slog.DiscardHandler)
+}
