@@ -2,6 +2,7 @@ package query_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/csv"
@@ -10,15 +11,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	neturl "net/url"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"permanode/index"
 	"permanode/ledger"
@@ -429,5 +433,102 @@ func TestExportWithABug(t *testing.T) {
 	}
 	if got := fetch(t, "GET", url+"?after=a/850"); got.err != nil || got.Trailer.Get("X-Rows") == "" {
 		t.Errorf("%d %v", got.StatusCode, got.err)
+	}
+}
+
+// endless is a store of one network whose units are made as they are read. at is told of each.
+type endless struct {
+	*memory
+	at func(seq uint64)
+}
+
+func newEndless(units uint64, at func(uint64)) endless {
+	m := newMemory()
+	m.add("a", nil, nil)
+	m.cover[1] = storage.Coverage{Spans: []storage.Span{{Lo: 1, Hi: units}}}
+	return endless{m, at}
+}
+
+func (e endless) Cones(ctx context.Context, net ledger.NetID, lo, hi uint64) iter.Seq2[*ledger.Cone, error] {
+	return func(yield func(*ledger.Cone, error) bool) {
+		for seq := lo; seq <= hi; seq++ {
+			if ctx.Err() != nil {
+				yield(nil, ctx.Err())
+				return
+			}
+			e.at(seq)
+			if !yield(toyCone(net, seq), nil) {
+				return
+			}
+		}
+	}
+}
+
+// An export ends when its client goes, however much there is.
+func TestExportEndsWithItsClient(t *testing.T) {
+	for _, format := range []string{"ndjson", "csv"} {
+		h, ended := handler(query.New(newEndless(1<<40, func(uint64) {}), codecs)), make(chan struct{})
+		url := served(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer close(ended)
+			h.ServeHTTP(w, r)
+		}))
+		res, err := http.Get(url + "/v1/export?format=" + format)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.CopyN(io.Discard, res.Body, 1<<20); err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		select {
+		case <-ended:
+		case <-time.After(30 * time.Second):
+			t.Fatal("the export goes on without its client")
+		}
+	}
+}
+
+// The memory of an export does not grow with its rows.
+func TestExportMemoryIsFlat(t *testing.T) {
+	const units = 20_000
+	var first, most uint64
+	at := func(seq uint64) {
+		if seq%2000 != 0 {
+			return
+		}
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		if first == 0 {
+			first = m.HeapAlloc
+		}
+		most = max(most, m.HeapAlloc)
+	}
+	a := query.New(newEndless(units, at), codecs)
+	for _, format := range []string{query.NDJSON, query.CSV} {
+		done, err := a.Export(t.Context(), query.ExportRequest{Networks: must(a.Networks(t.Context())), Format: format}, io.Discard, idle)
+		if err != nil || done.Rows != units*3 || most > first+(8<<20) {
+			t.Errorf("%s: %d rows, %v, heap %d, then %d bytes", format, done.Rows, err, first, most)
+		}
+	}
+}
+
+// Encoded answers keep their trailers, and break as recognisably.
+func TestExportEncoded(t *testing.T) {
+	m := long(900)
+	url := served(t, handler(query.New(m, codecs))) + "/v1/export?format=csv"
+	plain := fetch(t, "GET", url, "Accept-Encoding", "identity")
+	got := fetch(t, "GET", url, "Accept-Encoding", "gzip")
+	z, err := gzip.NewReader(bytes.NewReader(got.bytes))
+	if err != nil || got.Header.Get("Content-Encoding") != "gzip" {
+		t.Fatal(err, got.Header)
+	}
+	text, err := io.ReadAll(z)
+	if err != nil || !bytes.Equal(text, plain.bytes) || got.Trailer.Get("X-Sha256") != sha(text) || got.Trailer.Get("X-Rows") != plain.Trailer.Get("X-Rows") {
+		t.Errorf("%v, %d bytes, trailers %v", err, len(text), got.Trailer)
+	}
+	m.fail, m.failAt = storage.ErrCorrupt, ledger.Ord{Seq: 850}
+	if got := fetch(t, "GET", url, "Accept-Encoding", "gzip"); got.err == nil || got.Trailer.Get("X-Rows") != "" {
+		t.Errorf("a broken export ends with %v, trailers %v", got.err, got.Trailer)
 	}
 }
