@@ -139,6 +139,9 @@ func said(errs string) string {
 // same exit status, and the same words, but for how the hint is said.
 func TestServerAnswersAsDirectory(t *testing.T) {
 	for name, world := range worlds(t) {
+		if underRace && name != "a gap" {
+			continue // the others would find nothing more
+		}
 		t.Run(name, func(t *testing.T) {
 			a := world.make(t)
 			for _, line := range world.lines() {

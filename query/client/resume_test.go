@@ -75,8 +75,13 @@ func TestExportIsResumed(t *testing.T) {
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	for _, e := range []client.Export{
-		{Format: query.NDJSON}, {Format: query.CSV}, {Query: "battery"}, {Query: "kind:transaction OR kind:unit", Format: query.CSV},
-		{Network: network, After: network + "/80/3"}, {Query: "zzzunknownzzz"}, {Query: "zzzunknownzzz", Format: query.CSV},
+		{Format: query.NDJSON},
+		{Format: query.CSV},
+		{Query: "battery"},
+		{Query: "kind:transaction OR kind:unit", Format: query.CSV},
+		{Network: network, After: network + "/80/3"},
+		{Query: "zzzunknownzzz"},
+		{Query: "zzzunknownzzz", Format: query.CSV},
 	} {
 		format := e.Format
 		if format == "" {
