@@ -172,14 +172,16 @@ func (a *Archive) Statement(ctx context.Context, req StatementRequest) (Statemen
 	out := Statement{Accounts: []StatementAccount{}, Items: []StatementLine{}, Coverage: st.searched, Complete: true}
 	page := statementPage{out: &out, limit: req.Limit, asked: req.asked()}
 	for i, s := range st.sheets {
-		out.Complete = out.Complete && s.complete
-		account := s.account()
+		var carried []StatementAsset
 		if i >= st.begin && out.NextCursor == nil {
-			if err := page.fill(ctx, a, s, st.at, &account); err != nil {
+			if carried, err = page.fill(ctx, a, s, st.at); err != nil {
 				return Statement{}, err
 			}
 			st.at = spotCursor{}
 		}
+		account := s.account()
+		account.Carried = carried
+		out.Complete = out.Complete && s.complete
 		n, err := a.statementTotal(ctx, s)
 		if err != nil {
 			return Statement{}, err
@@ -202,29 +204,30 @@ type statementPage struct {
 	last  string // cursor of the last line
 }
 
-// fill adds the lines of one account behind at, and the cursor of the next page if there is a line too many.
-func (p *statementPage) fill(ctx context.Context, a *Archive, s *sheet, at spotCursor, account *StatementAccount) error {
+// fill adds the lines of one account behind at, and the cursor of the next page if there is a line too many. It returns
+// what the account held before the first of them.
+func (p *statementPage) fill(ctx context.Context, a *Archive, s *sheet, at spotCursor) (carried []StatementAsset, err error) {
 	w, err := a.walker(ctx, s, at)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for l, err := range w.lines(ctx) {
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if len(p.out.Items) == p.limit {
 			p.out.NextCursor = &p.last
-			return nil
+			return carried, nil
 		}
-		if account.Carried == nil {
-			account.Carried = s.assets(w.before)
+		if carried == nil {
+			carried = s.assets(w.before)
 		}
 		p.out.Items = append(p.out.Items, l.StatementLine)
 		if len(p.out.Items) == p.limit {
 			p.last = spotCursor{network: s.n.Name, owner: s.index, spot: l.spot, given: l.index + 1}.text(s, p.asked)
 		}
 	}
-	return nil
+	return carried, nil
 }
 
 // statementTotal returns a number of lines that an account has at most.

@@ -401,6 +401,26 @@ func TestStatementThatFails(t *testing.T) {
 	}
 }
 
+// A record that cannot be read whole may have moved something: then the statement does not say that it is complete.
+func TestStatementOfUnreadRecord(t *testing.T) {
+	s := newShop(t, []storage.Span{ofLedger(1, 2, 1000)}, nil, map[uint64]int64{1: 10_000, 2: 20_000})
+	s.pay(1, "addr1A", 3)
+	s.pay(2, "addr1A", 0)
+	s.cones[1][2].Records[0].Undecoded = true
+	got, st := s.ask("")
+	if st.Complete || st.Accounts[0].Complete || !strings.Contains(st.Accounts[0].Why, "1 records here cannot be read whole") || len(st.Items) != 1 || st.Accounts[0].Closing == nil {
+		t.Errorf("%s", got.body)
+	}
+	table := get(t, handler(s.archive()), "/v1/addresses/addr1A/statement?format=csv")
+	page := get(t, handler(s.archive()), "/v1/addresses/addr1A/statement?format=html")
+	if !strings.Contains(table.header.Get("X-Incomplete"), "cannot be read whole") || !strings.Contains(string(page.body), "cannot be read whole") {
+		t.Errorf("%v\n%s", table.header, page.body)
+	}
+	if _, first := s.ask("to=unit:1"); !first.Complete {
+		t.Error("the unit before is complete")
+	}
+}
+
 // The page loads nothing and runs nothing, and shows a stranger's text as text.
 func TestStatementPage(t *testing.T) {
 	s := newShop(t, []storage.Span{ofLedger(1, 2, 1000)}, nil, map[uint64]int64{1: 10_000, 2: 20_000})

@@ -48,6 +48,7 @@ type printAccount struct {
 	StatementAccount
 	Identity string
 	Era      string
+	Late     bool // Why says more than it did before the lines
 }
 
 // statementPrint sends all accounts as one page that stands for itself: no script, nothing to load.
@@ -85,7 +86,7 @@ func (a *api) statementPrint(ctx context.Context, q *request, st *statement, req
 }
 
 func (a *Archive) printSheet(ctx context.Context, w io.Writer, s *sheet, rows *uint64) error {
-	account := printAccount{s.account(), s.n.Identity, string(s.n.Era)}
+	account := printAccount{s.account(), s.n.Identity, string(s.n.Era), false}
 	if err := statementForm.ExecuteTemplate(w, "account", account); err != nil {
 		return err
 	}
@@ -101,6 +102,10 @@ func (a *Archive) printSheet(ctx context.Context, w io.Writer, s *sheet, rows *u
 			return err
 		}
 		*rows++
+	}
+	if walk.unread > 0 {
+		account.StatementAccount = s.account()
+		account.Late = true
 	}
 	return statementForm.ExecuteTemplate(w, "end", account)
 }

@@ -47,6 +47,7 @@ func (a *Archive) statementCSV(ctx context.Context, st *statement, w io.Writer, 
 			}
 			*rows = t.rows
 		}
+		account = s.account()
 		if err := balanceRows(t, &account, "closing", account.Closing); err != nil {
 			return Exported{}, err
 		}
