@@ -42,14 +42,13 @@ func wellMachine() machine {
 
 // sickRoom is a config of one network, an archive that holds it, and a node.
 type sickRoom struct {
-	t                       *testing.T
-	dir, data, trust, snap  string
-	listen, metrics, api    string
-	feeds                   string
-	machine                 machine
-	node                    *httptest.Server
-	dateOff                 time.Duration
-	follows, keys, moreKeys string
+	t                    *testing.T
+	dir, data, trust     string
+	listen, metrics, api string
+	feeds                string
+	machine              machine
+	node                 *httptest.Server
+	dateOff              time.Duration
 }
 
 func newSickRoom(t *testing.T) *sickRoom {

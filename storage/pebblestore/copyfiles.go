@@ -26,9 +26,12 @@ func (c *copier) plan(old *sums) (need []fileSum, err error) {
 	named := map[string]bool{}
 	for _, f := range c.want.files {
 		named[f.name] = true
+		if f.name == lockName {
+			continue // each directory has its own
+		}
 		c.report.Files++
 		c.report.Bytes += f.size
-		if f.name == lockName || c.there(f) {
+		if c.there(f) {
 			continue
 		}
 		if err := c.continues(f); err != nil {
