@@ -115,7 +115,7 @@ export interface paths {
         };
         /**
          * A unit
-         * @description With format=json the milestone or checkpoint as its node writes it, with format=raw its signed bytes.
+         * @description With format=json the milestone or checkpoint as its node writes it, with format=raw its signed bytes, of which any part can be asked for with Range.
          */
         get: operations["unit"];
         put?: never;
@@ -152,7 +152,7 @@ export interface paths {
         };
         /**
          * A record
-         * @description The one immutable resource. With format=raw its exact received bytes, with format=json the node's own form.
+         * @description The one immutable resource. With format=raw its exact received bytes, of which any part can be asked for with Range; with format=json the node's own form.
          */
         get: operations["record"];
         put?: never;
@@ -1601,9 +1601,11 @@ export interface components {
         "Content-Range": string;
         /** @description false: units are missing in what was asked for. */
         "X-Coverage-Complete": "true" | "false";
-        /** @description Trailer of CSV: the number of rows, without the header row. */
+        /** @description Why something that is held is not searched: the rows come, and then the connection breaks. */
+        "X-Unsearched": string;
+        /** @description Trailer: the number of rows, without the header row. */
         "X-Rows": number;
-        /** @description Trailer of CSV: SHA-256 of the whole body, in hex. */
+        /** @description Trailer: SHA-256 in hex, of the whole body of CSV, and of NDJSON without its last line. */
         "X-Sha256": components["schemas"]["Hash"];
         /** @description Trailer: what is missing, and why. */
         "X-Incomplete": string;
@@ -1887,6 +1889,11 @@ export interface operations {
                  * @example "0"
                  */
                 "If-None-Match"?: components["parameters"]["ifNoneMatch"];
+                /**
+                 * @description Parts of the bytes (RFC 9110, section 14.2).
+                 * @example bytes=0-15
+                 */
+                Range?: components["parameters"]["range"];
             };
             path: {
                 /**
@@ -1912,11 +1919,31 @@ export interface operations {
                     "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
                     "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
                     ETag: components["headers"]["ETag"];
+                    /** @description Parts can be asked for. */
+                    "Accept-Ranges"?: "bytes";
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Unit"] | components["schemas"]["NodeJSON"];
                     "application/octet-stream": unknown;
+                };
+            };
+            /** @description The parts that were asked for, of format=raw. */
+            206: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    ETag: components["headers"]["ETag"];
+                    "Content-Range": components["headers"]["Content-Range"];
+                    /** @description Parts can be asked for. */
+                    "Accept-Ranges"?: "bytes";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": unknown;
+                    "multipart/byteranges": unknown;
                 };
             };
             /** @description What was asked for has not changed. */
@@ -1937,8 +1964,10 @@ export interface operations {
             404: components["responses"]["NotFound"];
             405: components["responses"]["MethodNotAllowed"];
             406: components["responses"]["NotAcceptable"];
+            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["TooLarge"];
             414: components["responses"]["UriTooLong"];
+            416: components["responses"]["RangeNotSatisfiable"];
             421: components["responses"]["Misdirected"];
             429: components["responses"]["TooManyRequests"];
             431: components["responses"]["HeadersTooLarge"];
@@ -2015,6 +2044,11 @@ export interface operations {
                  * @example "0"
                  */
                 "If-None-Match"?: components["parameters"]["ifNoneMatch"];
+                /**
+                 * @description Parts of the bytes (RFC 9110, section 14.2).
+                 * @example bytes=0-15
+                 */
+                Range?: components["parameters"]["range"];
             };
             path: {
                 /**
@@ -2040,11 +2074,31 @@ export interface operations {
                     "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
                     "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
                     ETag: components["headers"]["ETag"];
+                    /** @description Parts can be asked for. */
+                    "Accept-Ranges"?: "bytes";
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Record"] | components["schemas"]["NodeJSON"];
                     "application/octet-stream": unknown;
+                };
+            };
+            /** @description The parts that were asked for, of format=raw. */
+            206: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "RateLimit-Limit": components["headers"]["RateLimit-Limit"];
+                    "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
+                    "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
+                    ETag: components["headers"]["ETag"];
+                    "Content-Range": components["headers"]["Content-Range"];
+                    /** @description Parts can be asked for. */
+                    "Accept-Ranges"?: "bytes";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": unknown;
+                    "multipart/byteranges": unknown;
                 };
             };
             /** @description What was asked for has not changed. */
@@ -2065,8 +2119,10 @@ export interface operations {
             404: components["responses"]["NotFound"];
             405: components["responses"]["MethodNotAllowed"];
             406: components["responses"]["NotAcceptable"];
+            412: components["responses"]["PreconditionFailed"];
             413: components["responses"]["TooLarge"];
             414: components["responses"]["UriTooLong"];
+            416: components["responses"]["RangeNotSatisfiable"];
             421: components["responses"]["Misdirected"];
             429: components["responses"]["TooManyRequests"];
             431: components["responses"]["HeadersTooLarge"];
@@ -2590,6 +2646,7 @@ export interface operations {
                     "RateLimit-Remaining": components["headers"]["RateLimit-Remaining"];
                     "RateLimit-Reset": components["headers"]["RateLimit-Reset"];
                     "X-Coverage-Complete": components["headers"]["X-Coverage-Complete"];
+                    "X-Unsearched": components["headers"]["X-Unsearched"];
                     "X-Rows": components["headers"]["X-Rows"];
                     "X-Sha256": components["headers"]["X-Sha256"];
                     "X-Incomplete": components["headers"]["X-Incomplete"];
