@@ -20,7 +20,7 @@ type Spec struct {
 	Operations []*Operation                  // by path, then by method
 	Problems   map[string]ProblemType        // by the word behind the prefix
 	Examples   []Example                     // of all answers and bodies
-	schemas    map[string]*jsonschema.Schema // by place
+	Schemas    map[string]*jsonschema.Schema // of components, by name
 }
 
 // ProblemType is one entry of x-problem-types.
@@ -180,12 +180,13 @@ func (r *reader) schema(n node) *jsonschema.Schema {
 
 func (r *reader) spec() *Spec {
 	top := node{"", r.doc}
-	s := &Spec{Problems: map[string]ProblemType{}}
+	s := &Spec{Problems: map[string]ProblemType{}, Schemas: map[string]*jsonschema.Schema{}}
 	types, _ := r.child(top, "x-problem-types")
 	names, all := r.children(types)
 	for i, n := range all {
 		status, _ := r.child(n, "status")
-		code, err := status.value.(json.Number).Int64()
+		number, _ := status.value.(json.Number)
+		code, err := number.Int64()
 		if err != nil {
 			r.fail(status, "%v", err)
 		}
@@ -202,13 +203,17 @@ func (r *reader) spec() *Spec {
 	components, _ := r.child(top, "components")
 	for _, part := range []string{"responses", "schemas"} {
 		n, _ := r.child(components, part)
-		_, all := r.children(n)
-		for _, n := range all {
+		names, all := r.children(n)
+		for i, n := range all {
 			if part == "responses" {
 				r.answer(n)
-			} else if _, err := r.compiler.Compile(root + "#" + n.at); err != nil {
+				continue
+			}
+			schema, err := r.compiler.Compile(root + "#" + n.at)
+			if err != nil {
 				r.fail(n, "%v", err)
 			}
+			s.Schemas[names[i]] = schema
 		}
 	}
 	s.Examples = r.examples
