@@ -47,7 +47,7 @@ func (p *program) printCoverage(cov query.Coverage, asJSON bool) error {
 	if asJSON {
 		return p.printJSON(cov)
 	}
-	text := fmt.Sprintf("%s (%s): %d records, %s\n", cov.Network, cov.Era, cov.Records, sizeText(cov.Bytes))
+	text := fmt.Sprintf("%s (%s): %d records, %s\n", plain(cov.Network), plain(cov.Era), cov.Records, sizeText(cov.Bytes))
 	for _, r := range cov.Ranges {
 		text += fmt.Sprintf("  units %d to %d\n", r.From, r.To)
 	}

@@ -143,7 +143,7 @@ func (t *table) line(name, format string, args ...any) {
 
 func unitText(u query.Unit, hit query.Hit) string {
 	var t table
-	fmt.Fprintf(&t, "%s unit %d (%s)\n", u.Network, u.Seq, asText(hit))
+	fmt.Fprintf(&t, "%s unit %d (%s)\n", plain(u.Network), u.Seq, asText(hit))
 	t.line("id", "%s", u.ID)
 	if u.PreviousID != nil {
 		t.line("previous", "%s", *u.PreviousID)
@@ -166,9 +166,9 @@ func unitText(u query.Unit, hit query.Hit) string {
 
 func asText(hit query.Hit) string {
 	if len(hit.Roles) == 0 || hit.As == "record" || hit.As == "unit" {
-		return "found as " + hit.As
+		return "found as " + plain(hit.As)
 	}
-	return fmt.Sprintf("found as %s: %s", hit.As, strings.Join(hit.Roles, ", "))
+	return plain(fmt.Sprintf("found as %s: %s", hit.As, strings.Join(hit.Roles, ", ")))
 }
 
 // linkedRecord is a record with what the thing that it was found by was or became in another network.
@@ -187,7 +187,7 @@ func linkText(l query.Link) string {
 
 func recordText(r linkedRecord, hit query.Hit) string {
 	var t table
-	fmt.Fprintf(&t, "%s unit %d pos %d (%s)\n", r.Network, r.Seq, r.Pos, asText(hit))
+	fmt.Fprintf(&t, "%s unit %d pos %d (%s)\n", plain(r.Network), r.Seq, r.Pos, asText(hit))
 	t.line("id", "%s", r.ID)
 	for _, l := range r.Continues {
 		t.line("continues", "%s", linkText(l))

@@ -110,7 +110,7 @@ const shownAddresses = 5
 func itemText(item query.Item, r *query.Record, look *snippets) string {
 	var t table
 	if r == nil {
-		fmt.Fprintf(&t, "%s unit %d, what the unit did itself\n", item.Network, item.Seq)
+		fmt.Fprintf(&t, "%s unit %d, what the unit did itself\n", plain(item.Network), item.Seq)
 		t.line("id", "%s", item.ID)
 		t.line("time", "%s", item.Time)
 		for i, address := range item.Addresses {
@@ -122,7 +122,7 @@ func itemText(item query.Item, r *query.Record, look *snippets) string {
 		}
 		return t.String()
 	}
-	fmt.Fprintf(&t, "%s unit %d pos %d\n", item.Network, item.Seq, item.Pos)
+	fmt.Fprintf(&t, "%s unit %d pos %d\n", plain(item.Network), item.Seq, item.Pos)
 	t.line("id", "%s", item.ID)
 	t.line("time", "%s", item.Time)
 	t.line("what", "%s, %s", item.Kind, item.State)

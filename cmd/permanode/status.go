@@ -159,7 +159,7 @@ var (
 
 func statusText(s *networkStatus, asked bool) string {
 	var t table
-	fmt.Fprintf(&t, "%s (%s)\n", s.Network, s.Era)
+	fmt.Fprintf(&t, "%s (%s)\n", plain(s.Network), plain(s.Era))
 	if s.Newest == nil {
 		t.line("holds", "nothing yet")
 	}

@@ -136,6 +136,9 @@ func New(base string, options ...Option) (*Client, error) {
 // Close ends idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
+// String names the service, and not the key.
+func (c *Client) String() string { return "the service at " + c.base }
+
 // Base returns the address of the service, as scheme://host:port.
 func (c *Client) Base() string { return c.base }
 

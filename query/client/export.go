@@ -250,7 +250,7 @@ func saidMissing(text string) string {
 	if plain, err := strconv.Unquote(`"` + strings.ReplaceAll(text, `"`, `\"`) + `"`); err == nil {
 		text = plain
 	}
-	return strings.TrimPrefix(text, storage.ErrIncomplete.Error()+": ")
+	return printable(strings.TrimPrefix(text, storage.ErrIncomplete.Error()+": "))
 }
 
 // end writes the last line, over all answers.

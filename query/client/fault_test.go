@@ -332,6 +332,24 @@ func TestUnknownAuthority(t *testing.T) {
 	}
 }
 
+// What a stranger says is fit for a terminal, and short.
+func TestHostileWords(t *testing.T) {
+	detail := "\x1b[2J\r\nerror: all is well\u202e\xff" + strings.Repeat("x", 1<<20)
+	body, err := json.Marshal(query.Problem{Type: "urn:permanode:problem:not-found", Status: 404, Detail: detail})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, _ := answers(said(404, http.Header{"Content-Type": {"application/problem+json"}}, string(body)))
+	c := serve(t, h, client.WithKey("pn_hidden"))
+	_, err = c.Info(t.Context())
+	if text := err.Error(); !errors.Is(err, storage.ErrNotFound) || strings.ContainsAny(text, "\x1b\r\n\u202e") || len(text) > 10<<10 || !strings.Contains(text, "all is well") {
+		t.Errorf("%q", text[:min(len(text), 100)])
+	}
+	if text := fmt.Sprintf("%v %+v %s", c, c, c); strings.Contains(text, "hidden") {
+		t.Errorf("%s", text)
+	}
+}
+
 // An address that an answer names must be one of this API.
 func TestForeignAddressInAnswer(t *testing.T) {
 	h, asked := answers(yes)

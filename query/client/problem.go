@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"permanode/query"
 	"permanode/storage"
@@ -27,6 +28,8 @@ type Problem struct {
 	query.Problem
 	RetryAfter time.Duration // how long to wait before the next try; 0: not said
 }
+
+func (p *Problem) Error() string { return printable(p.Detail) }
 
 // Kind is the last word of the type, such as "not-found": stable, and what to switch on.
 func (p *Problem) Kind() string { return p.Type[strings.LastIndexByte(p.Type, ':')+1:] }
@@ -152,6 +155,21 @@ func retryAfter(text string) time.Duration {
 		return max(0, time.Until(at))
 	}
 	return 0
+}
+
+// printable makes a stranger's text fit for a terminal: no control characters, nothing that changes the direction of what
+// follows, and not too much of it.
+func printable(s string) string {
+	const most = 8 << 10
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == unicode.ReplacementChar {
+			return '·'
+		}
+		return r
+	}, s)
 }
 
 // show writes a stranger's text on one line, not all of it.

@@ -151,7 +151,7 @@ func (e *EndError) Unwrap() error {
 }
 
 func (e *EndError) Error() string {
-	return fmt.Sprintf("the stream ended (%s): %s", e.Reason, e.Detail)
+	return printable(fmt.Sprintf("the stream ended (%s): %s", e.Reason, e.Detail))
 }
 
 // ended returns the error of an end: one that another connection cures, or not.
