@@ -87,7 +87,10 @@ func TestCrowdGetsDescribedAnswers(t *testing.T) {
 
 // crowdHeaders are names, each with values.
 var crowdHeaders = [][]string{
-	{"If-None-Match", "*"}, {"Range", "bytes=0-1", "bytes=-0", "bytes=9999-", "lines=1"}, {"If-Match", `"x"`}, {"Accept-Encoding", "gzip", "zstd", "*;q=0", "identity;q=0"},
+	{"If-None-Match", "*"},
+	{"Range", "bytes=0-1", "bytes=-0", "bytes=9999-", "lines=1"},
+	{"If-Match", `"x"`},
+	{"Accept-Encoding", "gzip", "zstd", "*;q=0", "identity;q=0"},
 	{"Accept", "text/csv", "text/html"},
 }
 
