@@ -59,13 +59,31 @@ func BenchmarkSearch(b *testing.B) {
 
 // corpus is an archive of a generated network with traffic to search in, and its index.
 func corpus(b *testing.B, units, blocks int) *query.Archive {
+	db, n, next := generated(b, blocks)
+	for range units {
+		next()
+	}
+	x := must(index.Open(b.TempDir(), index.Options{Store: db, Codec: eras.Codec}))
+	b.Cleanup(func() { x.Close() })
+	if err := follow.CatchUp(b.Context(), db, n.ID, must(x.Follower(n))); err != nil {
+		b.Fatal(err)
+	}
+	a := query.New(db, eras.Codec)
+	a.UseIndex(x)
+	return a
+}
+
+// generated is a store for a generated network; next proves and commits a unit of so many blocks, and returns
+// how many records it has.
+func generated(b *testing.B, blocks int) (db *pebblestore.DB, n ledger.Network, next func() (rows int)) {
 	gen := stardusttest.New(stardusttest.Options{Seed: 1, Blocks: blocks, Corpus: &stardusttest.Corpus{Tags: 500, Addresses: 2000, Words: 5000}})
 	trust := must(eras.ParseTrust(gen.Trust()))
 	codec, _ := eras.Codec(trust.Era)
-	db := must(pebblestore.Open(b.TempDir(), pebblestore.Options{Codec: eras.Codec, Memory: 256 << 20}))
+	db = must(pebblestore.Open(b.TempDir(), pebblestore.Options{Codec: eras.Codec, Memory: 256 << 20}))
 	b.Cleanup(func() { db.Close() })
-	n := ledger.Network{Name: "corpus", Era: trust.Era, Identity: trust.Identity, Trust: trust.Raw}
+	n = ledger.Network{Name: "corpus", Era: trust.Era, Identity: trust.Identity, Trust: trust.Raw}
 	w := must(db.Writer(b.Context(), n))
+	n.ID = w.Net()
 	snap := must(codec.Snapshot(trust, bytes.NewReader(gen.Snapshot())))
 	span := storage.Span{Lo: snap.Seq + 1, Hi: snap.Seq, Held: true, Snapshot: trust.Snapshot, PrevID: snap.Unit, PrevTime: snap.TimeMs}
 	if err := w.Open(b.Context(), span, snap.Changes); err != nil {
@@ -84,7 +102,7 @@ func corpus(b *testing.B, units, blocks int) *query.Archive {
 		}
 		return out, nil
 	}
-	for range units {
+	return db, n, func() int {
 		c := gen.Next()
 		cone := seal(b, codec, c.Head, c.Raws, start)
 		cone.Net = w.Net()
@@ -92,14 +110,6 @@ func corpus(b *testing.B, units, blocks int) *query.Archive {
 			b.Fatal(err)
 		}
 		start.Prev, start.Snapshot = &cone.Unit, nil
+		return len(cone.Records)
 	}
-	x := must(index.Open(b.TempDir(), index.Options{Store: db, Codec: eras.Codec}))
-	b.Cleanup(func() { x.Close() })
-	n.ID = w.Net()
-	if err := follow.CatchUp(b.Context(), db, n.ID, must(x.Follower(n))); err != nil {
-		b.Fatal(err)
-	}
-	a := query.New(db, eras.Codec)
-	a.UseIndex(x)
-	return a
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -61,7 +62,83 @@ type hijackable struct{ http.ResponseWriter }
 
 // Hijack takes the connection over.
 func (w hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	return http.NewResponseController(w.ResponseWriter).Hijack()
+	c, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	return &corked{Conn: c, turn: make(chan struct{}, 1), until: time.Now().Add(usual.stream)}, rw, err
+}
+
+// corked is a connection that can hold back what is written, so that many frames leave as one piece. A write waits for
+// its turn no longer than its deadline: a close need not wait for a client that is stuck.
+type corked struct {
+	net.Conn
+	until time.Time     // deadline of the next write; of the one goroutine that gorilla lets write
+	turn  chan struct{} // full while somebody writes; guards what follows
+	buf   *[]byte       // nil: nothing is held back
+	err   error         // of a piece; the connection is of no use then
+}
+
+// SetWriteDeadline is for the next write alone, not for the one that goes on.
+func (c *corked) SetWriteDeadline(t time.Time) error {
+	if c.until = t; t.IsZero() { // no deadline, says gorilla
+		c.until = time.Now().Add(usual.stream)
+	}
+	return nil
+}
+
+// take waits for its turn.
+func (c *corked) take(until time.Time) error {
+	timer := time.NewTimer(time.Until(until))
+	defer timer.Stop()
+	select {
+	case c.turn <- struct{}{}:
+		return nil
+	case <-timer.C:
+		return os.ErrDeadlineExceeded
+	}
+}
+
+func (c *corked) free() { <-c.turn }
+
+// Write writes, or holds back.
+func (c *corked) Write(b []byte) (int, error) {
+	if err := c.take(c.until); err != nil {
+		return 0, err
+	}
+	defer c.free()
+	switch {
+	case c.err != nil:
+		return 0, c.err
+	case c.buf == nil:
+		_ = c.Conn.SetWriteDeadline(c.until)
+		return c.Conn.Write(b)
+	}
+	*c.buf = append(*c.buf, b...)
+	return len(b), nil
+}
+
+// cork holds back what is written from now on.
+func (c *corked) cork(until time.Time) error {
+	if err := c.take(until); err != nil {
+		return err
+	}
+	defer c.free()
+	c.buf = pieces.Get().(*[]byte)
+	*c.buf = (*c.buf)[:0]
+	return c.err
+}
+
+// uncork writes what was held back.
+func (c *corked) uncork(until time.Time) error {
+	if err := c.take(until); err != nil {
+		return err
+	}
+	defer c.free()
+	if len(*c.buf) > 0 && c.err == nil {
+		_ = c.Conn.SetWriteDeadline(until)
+		_, c.err = c.Conn.Write(*c.buf)
+	}
+	pieces.Put(c.buf)
+	c.buf = nil
+	return c.err
 }
 
 // socket is one WebSocket. The handler's goroutine reads; each subscription writes from its own.
@@ -338,20 +415,20 @@ func (sub *subscription) run(ctx context.Context, c *client) {
 	default:
 		s.a.noteEnd(s.q, end, err)
 		if data, err := marshal(end); err == nil {
-			_ = s.frame([]byte(`{"type":"end",`), []byte(sub.head), []byte(`,"data":`), data[:len(data)-1], []byte("}"))
+			_ = s.send([][]byte{[]byte(`{"type":"end",`), []byte(sub.head), []byte(`,"data":`), data[:len(data)-1], []byte("}")})
 		}
 	}
 }
 
 // send is the sink of a stream.
 func (sub *subscription) send(batch []*message) error {
+	frames := make([][][]byte, 0, len(batch))
 	for _, msg := range batch {
-		err := sub.s.frame([]byte(`{"type":"`+msg.event+`",`), []byte(sub.head), []byte(`,"cursor":"`+msg.cursor+`","data":`), msg.data, []byte("}"))
-		if err != nil {
-			return err
-		}
+		frames = append(frames, [][]byte{
+			[]byte(`{"type":"` + msg.event + `",`), []byte(sub.head), []byte(`,"cursor":"` + msg.cursor + `","data":`), msg.data, []byte("}"),
+		})
 	}
-	return nil
+	return sub.s.send(frames...)
 }
 
 // beat tells where the stream is; the connection itself is kept alive by pings.
@@ -359,7 +436,7 @@ func (sub *subscription) beat(cursor string) error {
 	if cursor == "" {
 		return nil
 	}
-	return sub.s.frame([]byte(`{"type":"position",`), []byte(sub.head), []byte(`,"cursor":"`+cursor+`"}`))
+	return sub.s.send([][]byte{[]byte(`{"type":"position",`), []byte(sub.head), []byte(`,"cursor":"` + cursor + `"}`)})
 }
 
 func (s *socket) tell(v any) error {
@@ -367,21 +444,32 @@ func (s *socket) tell(v any) error {
 	if err != nil {
 		return err
 	}
-	return s.frame(data[:len(data)-1])
+	return s.send([][]byte{data[:len(data)-1]})
 }
 
-// frame sends parts as one text frame.
-func (s *socket) frame(parts ...[]byte) error {
+// send sends text frames, each in parts, as one piece.
+func (s *socket) send(frames ...[][]byte) error {
 	buf := pieces.Get().(*[]byte)
 	defer pieces.Put(buf)
-	*buf = (*buf)[:0]
-	for _, p := range parts {
-		*buf = append(*buf, p...)
-	}
+	under, _ := s.conn.NetConn().(*corked)
 	s.write.Lock()
 	defer s.write.Unlock()
-	_ = s.conn.SetWriteDeadline(time.Now().Add(usual.stream))
-	if err := s.conn.WriteMessage(websocket.TextMessage, *buf); err != nil {
+	until := time.Now().Add(usual.stream)
+	_ = s.conn.SetWriteDeadline(until)
+	err := under.cork(until)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errGone, err)
+	}
+	for _, parts := range frames {
+		*buf = (*buf)[:0]
+		for _, p := range parts {
+			*buf = append(*buf, p...)
+		}
+		if err = s.conn.WriteMessage(websocket.TextMessage, *buf); err != nil {
+			break
+		}
+	}
+	if err = errors.Join(err, under.uncork(until)); err != nil {
 		return fmt.Errorf("%w: %w", errGone, err)
 	}
 	return nil
