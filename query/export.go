@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -221,6 +222,7 @@ func (a *Archive) exportAll(ctx context.Context, networks []Network, extents []E
 	g, ctx := errgroup.WithContext(ctx)
 	room := semaphore.NewWeighted(bytesAhead)
 	queue := make(chan chan decoded, rowsAhead)
+	buffers := sync.Pool{New: func() any { return new([]byte) }} // of blocks: most of what an export would allocate
 	g.Go(guarded(func() error {
 		defer close(queue)
 		return a.walk(ctx, networks, extents, after, func(n Network, cone *ledger.Cone, done, total uint64) error {
@@ -235,9 +237,9 @@ func (a *Archive) exportAll(ctx context.Context, networks []Network, extents []E
 				return ctx.Err()
 			}
 			g.Go(func() error {
-				d.err = guarded(func() (err error) {
-					d.block, err = a.coneRows(ctx, n, cone, after, out.format)
-					return err
+				d.err = guarded(func() error {
+					d.bytes = (*buffers.Get().(*[]byte))[:0]
+					return a.coneRows(ctx, n, cone, after, out.format, &d.block)
 				})()
 				slot <- d
 				return nil
@@ -254,6 +256,7 @@ func (a *Archive) exportAll(ctx context.Context, networks []Network, extents []E
 			if err := out.put(d.block); err != nil {
 				return err
 			}
+			buffers.Put(&d.bytes)
 			room.Release(d.weight)
 			progress(d.done, d.total, out.rows)
 		}
@@ -286,10 +289,11 @@ func coneBytes(c *ledger.Cone) (n int64) {
 	return n
 }
 
-// coneRows writes the records of a cone that lie behind a place as rows.
-func (a *Archive) coneRows(ctx context.Context, n Network, cone *ledger.Cone, after place, format rowFormat) (b block, err error) {
-	if n, err = a.at(ctx, n, cone.Unit.Seq); err != nil {
-		return b, err
+// coneRows writes the records of a cone that lie behind a place into b.
+func (a *Archive) coneRows(ctx context.Context, n Network, cone *ledger.Cone, after place, format rowFormat, b *block) error {
+	n, err := a.at(ctx, n, cone.Unit.Seq)
+	if err != nil {
+		return err
 	}
 	for i := range cone.Records {
 		r := &cone.Records[i]
@@ -298,14 +302,14 @@ func (a *Archive) coneRows(ctx context.Context, n Network, cone *ledger.Cone, af
 		}
 		f, err := facts(n, r)
 		if err != nil {
-			return b, err
+			return err
 		}
 		row := row(n, &cone.Unit, r, f)
 		if err := b.add(format, &row); err != nil {
-			return b, err
+			return err
 		}
 	}
-	return b, nil
+	return nil
 }
 
 // Missing returns an error that wraps storage.ErrIncomplete and says why, if not all of what was asked was searched.
