@@ -92,7 +92,7 @@ func TestExportIsResumed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 6 {
+		for range 3 {
 			for range rnd.IntN(min(20, 2+int(done.Rows))) { // without rows it is not gone on with for ever
 				cutter.cuts <- rnd.IntN(1 + want.Len()/2)
 			}

@@ -124,7 +124,7 @@ func TestListsComeWhole(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, limit := range []int{0, 1, 999, 1001} {
+			for _, limit := range []int{0, 7, 1001} {
 				var got client.Summary
 				asked := client.Question{Query: q, Oldest: order == query.OldestFirst, Limit: limit, Facets: []string{"state"}}
 				items := all(t, c.Search(ctx, asked, &got))
