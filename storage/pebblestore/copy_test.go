@@ -113,7 +113,7 @@ func expect(t *testing.T, dir string, m *storagetest.Model) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(m.Check(context.Background(), db, 1, 0), db.Close()); err != nil {
+	if err := errors.Join(m.Check(context.Background(), db, 1, 12), db.Close()); err != nil {
 		t.Errorf("%s: %v", dir, err)
 	}
 }
@@ -238,7 +238,7 @@ func TestCopyGrows(t *testing.T) {
 	w := openWriting(t, data)
 	var last pebblestore.CopyReport
 	for i := range 4 {
-		w.grow(t, 120)
+		w.grow(t, 60)
 		note(fmt.Sprintf("{\"n\":%d}\n{\"torn\"", i))
 		c := w.checkpoint(t)
 		last = mustCopy(t, c.Dir, backup)
