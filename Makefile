@@ -44,7 +44,7 @@ bench: ## the benchmarks of single packages
 	$(GO) test -run '^$$' -bench . -skip Figures -benchtime 3x ./...
 
 figures: ## ours beside the floors, in one run: the table of docs/performance.md; FIGURES_RECORDS=1000000 for the large one
-	$(GO) test -run '^$$' -bench Figures -benchtime 1x -timeout 4h ./cmd/permanode
+	$(GO) test -run '^$$' -bench Figures -benchtime 1x -timeout 4h ./cmd/permanode ./query
 
 peers: ## search and ingest beside SQLite FTS5 and PostgreSQL 15 (needs a C compiler and its programs): docs/performance.md
 	cd bench && $(GO) run -tags sqlite_fts5 . -records $${PEERS_RECORDS:-200000}
