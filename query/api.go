@@ -85,7 +85,8 @@ func (a *api) livez(context.Context, *request) (writer, error) {
 	return sendJSON(http.StatusOK, map[string]string{"status": "ok"}, nil)
 }
 
-func (a *api) readyz(context.Context, *request) (writer, error) {
+// readyz says which parts are ready. What they say of nodes and disks is for those who have a key, where keys are needed.
+func (a *api) readyz(_ context.Context, q *request) (writer, error) {
 	out := struct {
 		Ready      bool        `json:"ready"`
 		Components []Component `json:"components"`
@@ -94,9 +95,12 @@ func (a *api) readyz(context.Context, *request) (writer, error) {
 		out.Components = append(out.Components, a.Health()...)
 	}
 	status := http.StatusOK
-	for _, c := range out.Components {
+	for i, c := range out.Components {
 		if !c.Ready {
 			out.Ready, status = false, http.StatusServiceUnavailable
+		}
+		if q.caller.Role < access.Reader {
+			out.Components[i].Detail = "told to those who ask with a key"
 		}
 	}
 	return sendJSON(status, out, nil)

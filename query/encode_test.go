@@ -95,9 +95,16 @@ func TestEncodedAnswers(t *testing.T) {
 	)
 	tags := map[string]bool{}
 	for _, c := range []struct{ path, accept, encoding, body string }{
-		{"/long", "", "", long}, {"/long", "gzip", "gzip", long}, {"/long", "zstd, gzip", "zstd", long},
-		{"/short", "gzip", "", "{}"}, {"/bytes", "gzip", "", long}, {"/short", "gzip, identity;q=0", "gzip", "{}"}, {"/bytes", "zstd, *;q=0", "zstd", long},
-		{"/pieces", "", "", long}, {"/pieces", "gzip", "gzip", long}, {"/pieces", "zstd", "zstd", long},
+		{"/long", "", "", long},
+		{"/long", "gzip", "gzip", long},
+		{"/long", "zstd, gzip", "zstd", long},
+		{"/short", "gzip", "", "{}"},
+		{"/bytes", "gzip", "", long},
+		{"/short", "gzip, identity;q=0", "gzip", "{}"},
+		{"/bytes", "zstd, *;q=0", "zstd", long},
+		{"/pieces", "", "", long},
+		{"/pieces", "gzip", "gzip", long},
+		{"/pieces", "zstd", "zstd", long},
 	} {
 		res, body, err := b.ask(t, "GET", c.path, "", "Accept-Encoding", c.accept)
 		if c.accept == "" {

@@ -41,8 +41,9 @@ func CheckOrigin(origin string) error {
 
 // What a page of a listed origin may send and read.
 const (
-	corsHeaders = "Authorization, Content-Type, If-None-Match, If-Range, Last-Event-ID, Range"
-	corsExposed = "ETag, Link, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, X-Coverage-Complete, X-Incomplete, X-Request-Id, X-Rows, X-Sha256"
+	corsHeaders = "Authorization, Content-Type, If-Match, If-None-Match, If-Range, Last-Event-ID, Range"
+	corsExposed = "Accept-Ranges, Allow, Content-Disposition, Content-Range, ETag, Link, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, WWW-Authenticate, " +
+		"X-Coverage-Complete, X-Incomplete, X-Request-Id, X-Rows, X-Sha256, X-Unsearched"
 	corsMaxAge  = "600" // seconds that a browser may remember a preflight
 )
 
@@ -62,15 +63,20 @@ func (s *sites) check(h http.Header, r *http.Request) *Problem {
 	if s.hosts == nil || r.Host == "" {
 		return nil
 	}
-	host := r.Host
+	if IsHost(r.Host, s.hosts) {
+		return nil
+	}
+	return problem("bad-host", "this service is not called %s: use its address, localhost or the name in api.listen; others are answered only by a service with keys", quote(r.Host))
+}
+
+// IsHost says whether a Host header, with or without a port, is an address, localhost or one of names: nothing that a
+// stranger's name server could have bound to this machine.
+func IsHost(host string, names []string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
 	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
-	if net.ParseIP(host) != nil || host == "localhost" || slices.Contains(s.hosts, host) {
-		return nil
-	}
-	return problem("bad-host", "this service is not called %s: use its address, localhost or the name in api.listen; others are answered only by a service with keys", quote(r.Host))
+	return net.ParseIP(host) != nil || host == "localhost" || slices.Contains(names, host)
 }
 
 func (s *sites) listed(origin string) bool {

@@ -516,6 +516,9 @@ func checkName(name string) error {
 	return nil
 }
 
+// minToken is the length from which a part of a path with a digit in it may be a token.
+const minToken = 12
+
 // redact shows an address without what may be a secret: a password, a token, the values of parameters. A path on disk has none.
 func redact(text string) string {
 	u, err := url.Parse(text)
@@ -530,6 +533,13 @@ func redact(text string) string {
 	} else if u.User != nil {
 		u.User = url.User("xxxxx") // a token alone
 	}
+	segments := strings.Split(u.Path, "/")
+	for i, s := range segments {
+		if len(s) >= minToken && strings.ContainsAny(s, "0123456789") {
+			segments[i] = "xxxxx"
+		}
+	}
+	u.Path, u.RawPath = strings.Join(segments, "/"), ""
 	params := u.Query()
 	for name, values := range params {
 		if values[0] == "" { // a name alone may be the secret

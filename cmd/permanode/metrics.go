@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"permanode/query"
 )
 
 // checkMetricsListen judges the address of the metrics: "" is none.
@@ -41,7 +43,9 @@ func newRegistry() *prometheus.Registry {
 	return r
 }
 
-// metricsHandler serves the metrics. Profiles tell much of what is in memory: they are served to this machine alone.
+// metricsHandler serves the metrics. Profiles tell much of what is in memory: they are served to this machine alone,
+// and there neither they nor the metrics to pages whose name was bound to its address, nor to what a page makes a
+// browser send.
 func metricsHandler(r *prometheus.Registry, local bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(r, promhttp.HandlerOpts{Registry: r}))
@@ -51,8 +55,22 @@ func metricsHandler(r *prometheus.Registry, local bool) http.Handler {
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+		return localOnly(mux)
 	}
 	return mux
+}
+
+func localOnly(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch site := r.Header.Get("Sec-Fetch-Site"); {
+		case !query.IsHost(r.Host, nil):
+			http.Error(w, "these metrics are not called so: use the address or localhost", http.StatusMisdirectedRequest)
+		case site == "cross-site" || site == "same-site":
+			http.Error(w, "a page of another origin asks for these metrics", http.StatusForbidden)
+		default:
+			h.ServeHTTP(w, r)
+		}
+	})
 }
 
 // serveMetrics answers on ln until ctx ends, and closes it. It returns nil after a stop that ctx asked for.

@@ -14,6 +14,7 @@ func TestRedact(t *testing.T) {
 		"http://node:%zz hunter2":             "(unreadable URL)",
 		"/var/lib/iota/ingestion":             "/var/lib/iota/ingestion",
 		"ws://user:hunter2@node/api/mqtt/v1":  "ws://user:xxxxx@node/api/mqtt/v1",
+		"https://node/tok3nABCDEFGH/api/v1":   "https://node/xxxxx/api/v1",
 		"grpc://127.0.0.1:50051":              "grpc://127.0.0.1:50051",
 		"":                                    "",
 		"https://node/?a=hunter2&a=hunter2":   "https://node/?a=xxxxx&a=xxxxx",
