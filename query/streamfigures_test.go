@@ -171,7 +171,8 @@ func (c *sse) close() { c.conn.Close() }
 type wsFeed struct{ conn *websocket.Conn }
 
 func dialSocket(b *testing.B, addr string) feed {
-	conn, _, err := websocket.DefaultDialer.Dial("ws://"+addr+"/v1/ws", nil)
+	d := websocket.Dialer{ReadBufferSize: 32 << 10}
+	conn, _, err := d.Dial("ws://"+addr+"/v1/ws", nil)
 	if err != nil {
 		b.Fatal(err)
 	}
