@@ -71,6 +71,7 @@ type Trail struct {
 	at   state
 	day  string // name of the newest file; "" before the first
 	size int64  // of it that is synced
+	tail int64  // so much behind it may be of a write that failed
 }
 
 // entry is a line that waits.
@@ -259,18 +260,14 @@ func (t *Trail) flush() {
 	size := t.waiting
 	t.queue, t.flying = nil, len(batch)
 	t.mu.Unlock()
-	if len(batch) == 0 && was == nil {
-		return
-	}
 	err := t.repair(was != nil)
-	if err == nil && len(batch) == 0 { // nothing waits, so try whether the disk takes anything
-		err = writeHead(t.dir, t.Head())
+	if err == nil { // also where nothing waits, so that a folder that was taken away is seen
+		err = t.inPlace(t.size)
 	}
 	for err == nil && len(batch) > 0 {
 		n := 0
-		if n, err = t.put(batch); err == nil {
-			batch = batch[n:]
-		}
+		n, err = t.put(batch)
+		batch = batch[n:]
 	}
 	t.settle(batch, size, was, err)
 }
@@ -296,14 +293,14 @@ func (t *Trail) settle(batch []entry, size int, was, err error) {
 	t.mu.Unlock()
 	switch {
 	case err != nil && was == nil:
-		t.log.Error("the access trail cannot be written: calls are refused until it can", "dir", t.dir, "err", err, "hint", "look at the disk: space, errors, permissions")
+		t.log.Error("the access trail cannot be written: calls are refused until it can", "dir", t.dir, "err", err, "hint", "look at the disk: space, errors, permissions; put back what was moved")
 	case err == nil && was != nil:
 		t.log.Info("the access trail is written again", "dir", t.dir)
 	}
 }
 
-// put writes and syncs the lines of one day from the front of batch, and returns how many they are. After an error none of
-// them counts.
+// put writes and syncs the lines of one day from the front of batch, and returns how many are on disk. They can be also
+// where it fails, when HEAD cannot be noted.
 func (t *Trail) put(batch []entry) (n int, err error) {
 	day := max(t.day, dayFile(batch[0].at)) // after a clock that was set back the newer day goes on
 	if err := t.openDay(day); err != nil {
@@ -322,13 +319,17 @@ func (t *Trail) put(batch []entry) (n int, err error) {
 		out.Write(raw)
 		n++
 	}
+	t.tail = int64(out.Len())
 	if _, err := t.f.Write(out.Bytes()); err != nil {
 		return 0, fmt.Errorf("write %s: %w", day, err)
 	}
 	if err := t.f.Sync(); err != nil {
 		return 0, fmt.Errorf("sync %s: %w", day, err)
 	}
-	t.at, t.size = at, t.size+int64(out.Len())
+	if err := t.inPlace(t.size + t.tail); err != nil {
+		return 0, err
+	}
+	t.at, t.size, t.tail = at, t.size+t.tail, 0
 	head := Head{at.seq, at.hash, day, t.size}
 	t.mu.Lock()
 	t.head = head
@@ -339,10 +340,33 @@ func (t *Trail) put(batch []entry) (n int, err error) {
 			e.sync <- nil
 		}
 	}
-	if err := writeHead(t.dir, head); err != nil { // the lines are on disk; an older HEAD is true as well
-		t.log.Error("note the head of the access trail", "dir", t.dir, "err", err)
+	if err := writeHead(t.dir, head); err != nil { // the lines are on disk, but nothing would show that they are taken away
+		return n, fmt.Errorf("note %s: %w", headFile, err)
 	}
 	return n, nil
+}
+
+// inPlace fails if the open file is not the one of its name any more, or has not size bytes: lines would go where nobody
+// finds them.
+func (t *Trail) inPlace(size int64) error {
+	if t.f == nil {
+		return nil
+	}
+	open, err := t.f.Stat()
+	if err != nil {
+		return err
+	}
+	there, err := os.Stat(filepath.Join(t.dir, t.day))
+	if err != nil {
+		return fmt.Errorf("%s was taken away: %w", t.day, err)
+	}
+	if !os.SameFile(open, there) {
+		return fmt.Errorf("%s was replaced: it is not the file that is written", t.day)
+	}
+	if open.Size() != size {
+		return fmt.Errorf("%s has %d bytes and not %d: somebody else writes there", t.day, open.Size(), size)
+	}
+	return nil
 }
 
 // openDay makes t.f the file of day, which holds what this trail wrote and nothing else.
@@ -381,7 +405,8 @@ func (t *Trail) closeFile() error {
 }
 
 // repair brings the newest file back to what was synced last, after a write that failed: part of it may be there. The file
-// is opened anew, since a sync that failed once may succeed later without having written.
+// is opened anew, since a sync that failed once may succeed later without having written. It fails while the file is
+// another one than was written.
 func (t *Trail) repair(needed bool) error {
 	if !needed || t.day == "" {
 		return nil
@@ -389,13 +414,28 @@ func (t *Trail) repair(needed bool) error {
 	if err := t.closeFile(); err != nil {
 		t.log.Debug("close a file of the access trail that failed", "err", err)
 	}
+	head := t.Head()
+	if there, _ := headStands(t.dir, head); !there {
+		return fmt.Errorf("%s was taken away, replaced or changed: line %d is not there", head.File, head.Seq)
+	}
 	f, err := t.open(filepath.Join(t.dir, t.day), os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
 	t.f = f
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if n := info.Size(); n < t.size || n > t.size+t.tail {
+		return fmt.Errorf("%s has %d bytes and not %d: somebody else writes there", t.day, n, t.size)
+	}
 	if err := f.Truncate(t.size); err != nil {
 		return fmt.Errorf("cut %s to its whole lines: %w", t.day, err)
+	}
+	t.tail = 0
+	if err := writeHead(t.dir, head); err != nil { // the disk takes something again
+		return fmt.Errorf("note %s: %w", headFile, err)
 	}
 	return nil
 }
