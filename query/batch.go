@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/http"
+	"strings"
 )
 
 const (
@@ -43,7 +44,8 @@ func (a *api) batch(ctx context.Context, q *request) (writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	q.noted.query = fmt.Sprintf("%d ids, SHA-256 of the request %x", len(*asked.IDs), sha256.Sum256(q.body))
+	// The trail cuts what is very long: then the hash still says what was asked, if the asker's list is shown.
+	q.noted.query = fmt.Sprintf("%d ids, SHA-256 of the request %x: %s", len(*asked.IDs), sha256.Sum256(q.body), strings.Join(*asked.IDs, " "))
 	items := make([]batchItem, 0, len(*asked.IDs))
 	for _, id := range *asked.IDs {
 		item, err := a.batchItem(ctx, networks, id)

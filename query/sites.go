@@ -12,11 +12,12 @@ import (
 type sites struct {
 	origins []string // that may read answers; "*": all
 	hosts   []string // names besides addresses and localhost; nil: any
+	keyed   bool     // a request has its rights from a key that it carries, and not from where it comes
 	guard   *http.CrossOriginProtection
 }
 
 func newSites(c Config) *sites {
-	s := &sites{origins: c.Origins, hosts: c.Hosts, guard: http.NewCrossOriginProtection()}
+	s := &sites{origins: c.Origins, hosts: c.Hosts, keyed: c.Callers != nil, guard: http.NewCrossOriginProtection()}
 	for _, o := range c.Origins {
 		if o != anyOrigin {
 			_ = s.guard.AddTrustedOrigin(o) // CheckOrigin judged it
@@ -44,7 +45,7 @@ const (
 	corsHeaders = "Authorization, Content-Type, If-Match, If-None-Match, If-Range, Last-Event-ID, Range"
 	corsExposed = "Accept-Ranges, Allow, Content-Disposition, Content-Range, ETag, Link, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, WWW-Authenticate, " +
 		"X-Coverage-Complete, X-Incomplete, X-Request-Id, X-Rows, X-Sha256, X-Unsearched"
-	corsMaxAge  = "600" // seconds that a browser may remember a preflight
+	corsMaxAge = "600" // seconds that a browser may remember a preflight
 )
 
 // check writes the headers of CORS, if the config knows an origin, and refuses a Host that is not this service: a page
@@ -93,9 +94,10 @@ func (s *sites) preflight(h http.Header, r *http.Request) {
 	h.Set("Access-Control-Max-Age", corsMaxAge)
 }
 
-// crossSite refuses what a page of another origin makes a browser send that changes or costs something.
+// crossSite refuses what a page of another origin makes a browser send that changes or costs something. Where keys are
+// needed "*" lets all pages: none has a key that its user did not give it.
 func (s *sites) crossSite(r *http.Request) *Problem {
-	if slices.Contains(s.origins, anyOrigin) || s.guard.Check(r) == nil {
+	if s.keyed && slices.Contains(s.origins, anyOrigin) || s.guard.Check(r) == nil {
 		return nil
 	}
 	return problem("cross-site", "a page of another origin (%s) sends this: list it in api.cors of the config, if it may", quote(r.Header.Get("Origin")))

@@ -2,6 +2,7 @@ package query
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -25,7 +26,7 @@ func TestCORS(t *testing.T) {
 		"listed":                  {[]string{page, "http://localhost:3000"}, page, page, true, 200},
 		"not listed":              {[]string{page}, other, "", true, 403},
 		"no origin":               {[]string{page}, "", "", true, 200},
-		"all":                     {[]string{"*"}, other, "*", true, 200},
+		"all":                     {[]string{"*"}, other, "*", true, 403},
 		"a longer one":            {[]string{page}, page + ".evil.org", "", true, 403},
 		"another scheme":          {[]string{page}, "http://explorer.example.org", "", true, 403},
 		"a page without a name":   {[]string{page}, "null", "", true, 403},
@@ -57,6 +58,17 @@ func TestCORS(t *testing.T) {
 		methods, asked := res.Header.Get("Access-Control-Allow-Methods"), res.Header.Get("Access-Control-Allow-Headers")
 		if want := c.allowed != ""; strings.Contains(methods, "POST") != want || strings.Contains(asked, "Authorization") != want {
 			t.Errorf("%s: the preflight allows methods %q, headers %q", name, methods, asked)
+		}
+	}
+	for keys, want := range map[bool]bool{true: true, false: false} {
+		c := Config{Origins: []string{"*"}}
+		if keys {
+			c.Callers = access.Local // as if a key had been sent
+		}
+		page := httptest.NewRequest(http.MethodPost, "/v1/checkpoint", nil)
+		page.Header.Set("Origin", other)
+		if allowed := newSites(c).crossSite(page) == nil; allowed != want {
+			t.Errorf("with keys: %t: a page of any origin may act: %t", keys, allowed)
 		}
 	}
 	b := newBench(t, Config{}, usual, 100, routes...)

@@ -183,6 +183,8 @@ func (c *apiConfig) check(ps *problems) {
 	for i, o := range c.CORS {
 		if err := query.CheckOrigin(o); err != nil {
 			ps.add(fmt.Sprintf("api.cors[%d]", i), o, err.Error(), "correct it or leave it out")
+		} else if o == "*" && c.KeysFile == "" {
+			ps.add(fmt.Sprintf("api.cors[%d]", i), o, "lets every web page that somebody opens on this machine read the archive, since there are no keys", "name the origins, or set api.keys_file")
 		}
 	}
 }
