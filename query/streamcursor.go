@@ -35,16 +35,6 @@ func beforeOrd(ord ledger.Ord) *ledger.Ord {
 	return nil
 }
 
-// reached reports whether every place of m lies at or behind that of to.
-func (m marks) reached(to marks) bool {
-	for i := range m {
-		if m[i].Less(to[i]) {
-			return false
-		}
-	}
-	return true
-}
-
 // streamQuestion is the part of a stream's cursor that ties it to what was asked. network is "" for all of them.
 func streamQuestion(text, network string) [questionLen]byte { return question("stream", text, network) }
 
