@@ -21,7 +21,10 @@ type Moment struct {
 }
 
 // ParseMoment reads "" (the newest unit), unit:N, or a time as queries write it; a day, month or year is its end.
-func ParseMoment(text string) (at Moment, err error) {
+func ParseMoment(text string) (Moment, error) { return parseMoment(text, "end") }
+
+// parseMoment names, in its errors, which end of a day it is for.
+func parseMoment(text, which string) (at Moment, err error) {
 	if text == "" {
 		return at, nil
 	}
@@ -34,7 +37,7 @@ func ParseMoment(text string) (at Moment, err error) {
 	}
 	t, until, day, ok := lang.ParseTime(text)
 	if !ok {
-		return at, errors.New("it is no moment: write unit:81, 2026-11-24 (its end) or 2026-11-24T12:00:00Z")
+		return at, fmt.Errorf("it is no moment: write unit:81, 2026-11-24 (its %s) or 2026-11-24T12:00:00Z", which)
 	}
 	ms := t.UnixMilli()
 	if day {

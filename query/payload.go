@@ -53,6 +53,10 @@ func (a *Archive) Payload(ctx context.Context, networks []Network, text string) 
 	if err != nil {
 		absent.What = fmt.Sprintf("the content of %s (%v; larger content that stands under such a CID cannot be resolved here)", quote(text), err)
 	}
+	empty := sum == sha256.Sum256(nil)
+	if err == nil && empty {
+		absent.What += " (the hash of no bytes, which are no payload: no record lists them)"
+	}
 	all, listed := a.Networks(ctx)
 	if listed != nil {
 		return Content{}, listed
@@ -63,7 +67,7 @@ func (a *Archive) Payload(ctx context.Context, networks []Network, text string) 
 			return Content{}, missing
 		}
 		absent.Searched = append(absent.Searched, e)
-		if err != nil {
+		if err != nil || empty {
 			continue
 		}
 		if c, found, err := a.payloadIn(ctx, n, sum); found || err != nil {

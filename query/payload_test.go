@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base32"
+	"encoding/csv"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +14,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,6 +65,29 @@ func vault(payloads ...string) *memory {
 		c.Records = append(c.Records, r)
 	}
 	return m
+}
+
+// Content of no bytes is no payload, wherever payloads are counted, listed, exported and looked up: so no name leads nowhere.
+func TestNoPayload(t *testing.T) {
+	h := api(vault("", "something"))
+	for i, want := range []int{0, 1} {
+		id := "0x" + hex.EncodeToString([]byte(toyRecord(1, uint32(i), []byte("-||"+[]string{"", "something"}[i])).ID.Key()))
+		got := get(t, h, "/v1/networks/n/records/"+id)
+		var r query.Record
+		if err := json.Unmarshal(got.body, &r); err != nil || got.status != 200 || len(r.Payloads) != want {
+			t.Errorf("record %d: %d, %d payloads, want %d: %v %s", i, got.status, len(r.Payloads), want, err, got.body)
+		}
+	}
+	table := must(csv.NewReader(bytes.NewReader(get(t, h, "/v1/export?format=csv&network=n").body)).ReadAll())
+	count, raw := slices.Index(table[0], "payloads"), slices.Index(table[0], "payload_hex")
+	if len(table) != 3 || table[1][count] != "0" || table[1][raw] != "" || table[2][count] != "1" || table[2][raw] == "" {
+		t.Errorf("the table is %q", table)
+	}
+	sum := sha256.Sum256(nil)
+	got := get(t, h, "/v1/payloads/"+hex.EncodeToString(sum[:]))
+	if got.status != 404 || !strings.Contains(string(got.body), "no bytes, which are no payload") {
+		t.Errorf("the hash of nothing: %d %s", got.status, got.body)
+	}
 }
 
 // A hash finds its payload in every dress; one that is malformed is no hash (FR-20).

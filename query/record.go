@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 
 	"permanode/ledger"
 	"permanode/storage"
@@ -161,12 +162,13 @@ func cutOut(raw []byte, p ledger.Span) []byte {
 	return raw[p.Off : p.Off+p.Len]
 }
 
-// facts reads what a person can read of r.
+// facts reads what a person can read of r. Content of no bytes is no payload: there is nothing to look up or to give.
 func facts(n Network, r *ledger.Record) (*ledger.Facts, error) {
 	f, err := n.Codec.Facts(r, n.Rules)
 	if err != nil {
 		return nil, fmt.Errorf("read record %s of %s (unit %d, pos %d): %w", n.Codec.FormatID(r.ID), n.Name, r.Ord.Seq, r.Ord.Pos, err)
 	}
+	f.Payloads = slices.DeleteFunc(f.Payloads, func(p ledger.Span) bool { return p.Len == 0 })
 	return &f, nil
 }
 

@@ -200,9 +200,9 @@ var ExportColumns = []Column{
 	{"tag_hex", "hex", "", "The bytes of that tag. Empty: there is none; 0x: a tag of no bytes."},
 	{"addresses", "word", "", "The addresses named in the record's own bytes, sorted, with spaces between."},
 	{"sha256", "word", "", "SHA-256, in hex, of the record's exact received bytes."},
-	{"payloads", "integer", "", "How many payloads the record carries. Those behind the first are not in the table: ask for the record."},
+	{"payloads", "integer", "", "How many payloads the record carries; content of no bytes is none. Those behind the first are not in the table: ask for the record."},
 	{"payload", "text", "", "The record's first payload. " + TextRule},
-	{"payload_hex", "hex", "", "The bytes of that payload. Empty: there is none; 0x: a payload of no bytes."},
+	{"payload_hex", "hex", "", "The bytes of that payload. Empty: there is none."},
 	{"undecoded", "text", "", "Why this version could not read all of the record; its tag, addresses and payloads may be missing then. Empty: it could."},
 }
 

@@ -96,7 +96,7 @@ type Period struct{ Moment }
 
 // ParseFrom reads the beginning of a period as [ParseMoment] reads its end: a day, month or year is its first instant.
 func ParseFrom(text string) (Period, error) {
-	at, err := ParseMoment(text)
+	at, err := parseMoment(text, "beginning")
 	if err != nil || at.TimeMs == nil {
 		return Period{at}, err
 	}

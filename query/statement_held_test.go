@@ -149,7 +149,7 @@ func TestStatementDays(t *testing.T) {
 		}
 		for params, want := range map[string]string{
 			"from=2021-01-15&to=2021-01-15": "17 [2 3] 37", "from=2021-01-16": "37 [4] 47", "to=2021-01-14": "7 [1] 17", "to=2020": "problem",
-			"from=2021&to=2021-01": "7 [1 2 3 4] 47", "": "7 [1 2 3 4] 47", "from=2022": "47 [] 47", "from=unit:2&to=unit:3": "17 [2 3] 37",
+			"from=2021&to=2021-01": "7 [1 2 3 4] 47", "": "7 [1 2 3 4] 47", "from=2022": "problem", "from=unit:2&to=unit:3": "17 [2 3] 37",
 			"from=2021-01-15T00:00:00Z&to=2021-01-15T23:59:59Z": "17 [2 3] 37", "from=2021-01-14T23:59:59.0001Z&to=2021-01-15T00:00:00%2B00:00": "17 [2] 27",
 			"from=unit:5": "47 [] 47", "from=unit:6": "problem", "from=unit:4&to=2021-01-15T23:59:59Z": "37 [] 37", "from=unit:4&to=2021-01-15T23:59:58Z": "400", "from=2021-01-16&to=2021-01-15": "400", "from=unit:3&to=unit:2": "400",
 			"from=2021-02-30": "400", "to=yesterday": "400", "asset=nothing": "400", "asset=0x99": "0 [] 0", "asset=coins&from=unit:4": "37 [4] 47", "limit=0": "400", "format=pdf": "400",
@@ -241,6 +241,9 @@ func TestStatementOfWhatIsMissing(t *testing.T) {
 		{later, "from=unit:2", "5", "[6 7 8]", "8", "no line is known of before unit 6"},
 		{later, "from=unit:7", "6", "[7 8]", "8", ""},
 		{later, "from=2021-11-26T03:57:50Z", "6", "[7 8]", "8", "none"},
+		{later, "from=2021-11-26T03:58:00.001Z", "8", "[]", "8", ""}, // behind the newest, which is all that can be said
+		{later, "from=2021-11-26T03:58:00.002Z", "", "[]", "", "the period has not begun: the newest unit that is held, 8, was signed at 2021-11-26T03:58:00Z"},
+		{later, "from=2027", "", "[]", "", "the period has not begun"},
 		{later, "to=unit:2", "", "[]", "", "without the ledger"},
 		{later, "to=2020", "", "[]", "", "lies before all that is held"},
 		{newShop(t, nil, nil, nil), "", "", "[]", "", "no unit is held yet"},
@@ -274,6 +277,16 @@ func (s *shop) expire(n int, from, to string, at func(i int) int64) {
 		*s.expiries = append(*s.expiries, ledger.Expiry{
 			Output: fmt.Sprintf("out%05d", i), From: from, To: to, TimeMs: at(i), Made: ledger.Ord{Seq: 0}, Holds: []ledger.Holding{{Amount: ledger.Coins(1)}},
 		})
+	}
+}
+
+// A day in from is its beginning, in to and at its end: what is no moment is answered in the words of its own place.
+func TestNoMoment(t *testing.T) {
+	s := newShop(t, []storage.Span{ofLedger(1, 3, 0)}, nil, map[uint64]int64{})
+	for name, want := range map[string]string{"from": "2026-11-24 (its beginning)", "to": "2026-11-24 (its end)"} {
+		if got, _ := s.ask(name + "=2026-02-30"); got.status != 400 || !strings.Contains(string(got.body), want) {
+			t.Errorf("%s: %d %s", name, got.status, got.body)
+		}
 	}
 }
 

@@ -55,8 +55,10 @@ func (a *Archive) fill(ctx context.Context, s *sheet, from, to Period) error {
 	if there, err := a.begin(ctx, s, cov, from); err != nil || !there {
 		return err
 	}
-	if to == (Period{}) && closed {
-		s.end.ms = max(s.end.ms, s.open.ms)
+	if to == (Period{}) && closed && s.open.ms > s.end.ms {
+		s.complete = false
+		why := fmt.Sprintf("the period has not begun: the newest unit that is held, %d, was signed at %s", s.end.next-1, timeText(s.end.ms))
+		return s.unknown(&NoBalanceError{s.n.Name, why, storage.ErrNotFound})
 	}
 	switch {
 	case s.end.next >= s.open.next && s.end.ms >= s.open.ms:
