@@ -22,6 +22,8 @@ const (
 	start = "start" // the service started; says how the run before ended
 	stop  = "stop"  // the service stopped
 	lost  = "lost"  // lines that found no room while the disk took none
+
+	refused = "refused" // calls without a good key that have no line of their own
 )
 
 // Event is a call that reads, exports or verifies. Its texts may hold any bytes; no secret may be among them.
@@ -68,6 +70,7 @@ type line struct {
 	*started
 	Complete *bool  `json:"complete,omitempty"`
 	Lost     uint64 `json:"lost,omitempty"`
+	Calls    uint64 `json:"calls,omitempty"`
 }
 
 type call struct {
@@ -106,7 +109,7 @@ type torn struct {
 
 const timeLayout = "2006-01-02T15:04:05.000000Z"
 
-// lineOf returns the line of e, without what the chain adds.
+// lineOf returns the line of e, without what the chain adds. What was denied was not read, and may be of any length.
 func lineOf(e *Event) line {
 	l := line{Event: e.Event}
 	if l.Event == "" {
@@ -116,7 +119,10 @@ func lineOf(e *Event) line {
 		RequestID: text(e.RequestID), Key: text(e.Key), Role: e.Role, Address: text(e.Address), Method: text(e.Method), Route: e.Route,
 		Path: texts(e.Path), Params: texts(e.Params), Query: text(e.Query), Allowed: !e.Denied,
 	}
-	if !utf8.ValidString(e.Query) {
+	switch {
+	case e.Denied:
+		l.Path, l.Params, l.Query = nil, nil, ""
+	case !utf8.ValidString(e.Query):
 		l.Query, l.QueryHex = "", hexText(e.Query)
 	}
 	if l.Event != Begin {

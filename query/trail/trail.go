@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"permanode/internal/durable"
 )
 
@@ -24,6 +26,14 @@ const (
 	batchLines = 1000                   // or until so many wait
 	maxQueue   = 16384                  // lines that wait
 	maxWaiting = 16 << 20               // and their bytes
+)
+
+// Calls without a good key have a line each up to this rate over all addresses; the others are counted, and the count has a
+// line each while. So strangers write 50 MB a day at most.
+const (
+	strangerRate  = 1 // a second
+	strangerBurst = 100
+	strangerTime  = time.Minute
 )
 
 // Options are what a trail needs.
@@ -62,6 +72,10 @@ type Trail struct {
 	head    Head
 	counts  counts
 
+	strangers *rate.Limiter
+	refused   uint64 // calls over that rate whose number has no line yet
+	since     time.Time
+
 	wake chan struct{} // there is work now
 	quit chan struct{} // closed by Close
 	done chan struct{} // the writer has ended
@@ -90,7 +104,7 @@ func Open(dir string, o Options) (*Trail, error) {
 
 func open(dir string, o Options, s seams) (*Trail, error) {
 	t := &Trail{
-		dir: dir, log: o.Log, seams: s,
+		dir: dir, log: o.Log, seams: s, strangers: rate.NewLimiter(strangerRate, strangerBurst),
 		wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -141,7 +155,8 @@ func (t *Trail) ready(share int) error {
 }
 
 // Append puts the line of e on disk within a second, or as soon as the disk takes lines again. It never waits. It fails,
-// with [ErrUnavailable], only if there is no room in memory; the number of such lines is in a line of its own, later.
+// with [ErrUnavailable], only if there is no room in memory; the number of such lines is in a line of its own, later. Of
+// calls without a good key that come too often only the number has a line.
 func (t *Trail) Append(e Event) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -150,11 +165,27 @@ func (t *Trail) Append(e Event) error {
 		t.counts.lost++
 		return fmt.Errorf("%w: %d lines wait for the disk", ErrUnavailable, len(t.queue)+t.flying)
 	}
+	if e.Denied && e.Key == "" && t.tooMany() {
+		return nil
+	}
 	t.add(entry{line: lineOf(&e)})
 	if len(t.queue) >= batchLines {
 		t.poke()
 	}
 	return nil
+}
+
+// tooMany counts a call without a good key that is to have no line of its own.
+func (t *Trail) tooMany() bool {
+	now := t.now()
+	if t.strangers.AllowN(now, 1) {
+		return false
+	}
+	if t.refused == 0 {
+		t.since = now
+	}
+	t.refused++
+	return true
 }
 
 // AppendSync returns once the line of e is on disk. It fails with [ErrUnavailable], or with ctx, and then the line may be
@@ -253,6 +284,10 @@ func (t *Trail) logHead(text string) {
 func (t *Trail) flush() {
 	t.mu.Lock()
 	batch, was := t.queue, t.broken
+	if past := t.now().Sub(t.since); t.refused > 0 && (t.closed || past < 0 || past >= strangerTime) {
+		batch = append(batch, entry{line: line{Event: refused, Calls: t.refused}, at: t.now()})
+		t.refused = 0
+	}
 	if t.full > 0 {
 		batch = append(batch, entry{line: line{Event: lost, Lost: t.full}, at: t.now()})
 		t.full = 0
