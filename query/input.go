@@ -35,6 +35,16 @@ type request struct {
 type noted struct {
 	query string // canonical
 	rows  uint64 // results given
+	bytes uint64 // sent over a connection that was taken over
+}
+
+// noteParam tells the access trail of what was asked outside of the URL.
+func (q *request) noteParam(name, value string) {
+	params := map[string]string{name: value}
+	for n, v := range q.params {
+		params[n] = v
+	}
+	q.params = params
 }
 
 func requestID() string {

@@ -90,6 +90,7 @@ func (a *api) stream(ctx context.Context, q *request) (writer, error) {
 		return nil, problem("bad-header", "there are %d Last-Event-ID headers: send one or none", len(ids))
 	} else if len(ids) == 1 && ids[0] != "" { // a browser that comes again repeats the parameters that it came with
 		r.cursor, r.from = ids[0], ""
+		q.noteParam("Last-Event-ID", ids[0])
 	}
 	w, m, err := a.Archive.openStream(ctx, r)
 	if err != nil {
@@ -138,7 +139,7 @@ func (a *api) events(ctx context.Context, w http.ResponseWriter, c *client, q *r
 	if !told {
 		return errGone
 	}
-	a.noteEnd(q, end, err)
+	a.noteEnd(c.text, end, err)
 	f, err := newFound(eventEnd, end, ledger.Ord{})
 	if err != nil {
 		return err
@@ -147,9 +148,11 @@ func (a *api) events(ctx context.Context, w http.ResponseWriter, c *client, q *r
 }
 
 // noteEnd tells the log of a stream that ended by a fault of ours.
-func (a *api) noteEnd(q *request, end StreamEnd, err error) {
-	if end.Reason != "slow" && end.Reason != "shutdown" {
-		a.Log.Error("stream failed", "query", q.noted.query, "reason", end.Reason, "err", err)
+func (a *api) noteEnd(query string, end StreamEnd, err error) {
+	switch end.Reason {
+	case "slow", "shutdown", "unsubscribed":
+	default:
+		a.Log.Error("stream failed", "query", query, "reason", end.Reason, "err", err)
 	}
 }
 

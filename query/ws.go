@@ -160,6 +160,7 @@ type socket struct {
 	subs map[string]*subscription
 
 	refused int // frames; of the reader
+	asked   int // subscriptions; of the reader
 }
 
 // subscription is one stream of a socket.
@@ -167,6 +168,8 @@ type subscription struct {
 	s      *socket
 	id     string
 	head   string // `"id":…` as JSON
+	lines  *sublines
+	bytes  uint64 // that were sent of it; of its goroutine
 	cancel context.CancelFunc
 }
 
@@ -333,8 +336,17 @@ func strictJSON(raw []byte, into any, members ...string) error {
 	return nil
 }
 
-// subscribe begins a stream.
+// subscribe begins a stream, or leaves a line of why not.
 func (s *socket) subscribe(r asking) error {
+	lines := s.lines(r)
+	err := s.begin(r, lines)
+	if err != nil {
+		lines.refused(err)
+	}
+	return err
+}
+
+func (s *socket) begin(r asking, lines *sublines) error {
 	s.mu.Lock()
 	_, taken := s.subs[r.ID]
 	open := len(s.subs)
@@ -355,24 +367,20 @@ func (s *socket) subscribe(r asking) error {
 	if err != nil {
 		return err
 	}
+	if err := lines.begin(judge, w.text); err != nil {
+		c.leave()
+		return err
+	}
 	name, _ := json.Marshal(r.ID) // a text
-	sub := &subscription{s: s, id: r.ID, head: `"id":` + string(name)}
+	sub := &subscription{s: s, id: r.ID, head: `"id":` + string(name), lines: lines}
 	var ctx context.Context
 	ctx, sub.cancel = context.WithCancel(s.ctx)
 	c.to = sub
 	s.mu.Lock()
 	s.subs[r.ID] = sub
-	s.note(c.text)
 	s.mu.Unlock()
 	s.work.Go(func() { sub.run(ctx, c) })
 	return nil
-}
-
-// note tells the access trail what was asked. s.mu is held.
-func (s *socket) note(query string) {
-	if query = fmt.Sprintf("%q", query); len(s.q.noted.query)+len(query) < maxFrame {
-		s.q.noted.query = strings.TrimPrefix(s.q.noted.query+" | "+query, " | ")
-	}
 }
 
 func (s *socket) unsubscribe(id string) error {
@@ -406,6 +414,7 @@ func (sub *subscription) run(ctx context.Context, c *client) {
 	delete(s.subs, sub.id)
 	s.q.noted.rows += c.rows
 	s.mu.Unlock()
+	told := false
 	switch {
 	case s.ctx.Err() != nil:
 	case errors.Is(err, errGone):
@@ -413,11 +422,26 @@ func (sub *subscription) run(ctx context.Context, c *client) {
 	case errors.Is(err, errSlow):
 		s.end(websocket.ClosePolicyViolation, "slow: too many messages wait; come again with the last cursor")
 	default:
-		s.a.noteEnd(s.q, end, err)
+		s.a.noteEnd(c.text, end, err)
 		if data, err := marshal(end); err == nil {
-			_ = s.send([][]byte{[]byte(`{"type":"end",`), []byte(sub.head), []byte(`,"data":`), data[:len(data)-1], []byte("}")})
+			told = sub.say([][]byte{[]byte(`{"type":"end",`), []byte(sub.head), []byte(`,"data":`), data[:len(data)-1], []byte("}")}) == nil
 		}
 	}
+	sub.lines.end(c.rows, sub.bytes, told)
+}
+
+// say sends frames, and counts what was sent.
+func (sub *subscription) say(frames ...[][]byte) error {
+	err := sub.s.send(frames...)
+	if err != nil {
+		return err
+	}
+	for _, parts := range frames {
+		for _, p := range parts {
+			sub.bytes += uint64(len(p))
+		}
+	}
+	return nil
 }
 
 // send is the sink of a stream.
@@ -428,7 +452,7 @@ func (sub *subscription) send(batch []*message) error {
 			[]byte(`{"type":"` + msg.event + `",`), []byte(sub.head), []byte(`,"cursor":"` + msg.cursor + `","data":`), msg.data, []byte("}"),
 		})
 	}
-	return sub.s.send(frames...)
+	return sub.say(frames...)
 }
 
 // beat tells where the stream is; the connection itself is kept alive by pings.
@@ -436,7 +460,7 @@ func (sub *subscription) beat(cursor string) error {
 	if cursor == "" {
 		return nil
 	}
-	return sub.s.send([][]byte{[]byte(`{"type":"position",`), []byte(sub.head), []byte(`,"cursor":"` + cursor + `"}`)})
+	return sub.say([][]byte{[]byte(`{"type":"position",`), []byte(sub.head), []byte(`,"cursor":"` + cursor + `"}`)})
 }
 
 func (s *socket) tell(v any) error {
@@ -468,6 +492,7 @@ func (s *socket) send(frames ...[][]byte) error {
 		if err = s.conn.WriteMessage(websocket.TextMessage, *buf); err != nil {
 			break
 		}
+		s.q.noted.bytes += uint64(len(*buf))
 	}
 	if err = errors.Join(err, under.uncork(until)); err != nil {
 		return fmt.Errorf("%w: %w", errGone, err)
