@@ -1,9 +1,12 @@
 package query
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
+	"time"
 
 	"permanode/query/access"
 )
@@ -62,6 +65,54 @@ func allow(rt *route, caller access.Caller, who error) *Problem {
 		return problem("unauthorized", "%v; send a key of this service as Authorization: Bearer KEY", who)
 	}
 	return problem("forbidden", "%s needs the role %s, and the key %s has the role %s: use another key", rt.pattern, rt.role, quote(caller.Name), caller.Role)
+}
+
+// errRevoked is the cause of the end of the context of exports and streams whose key or role was taken away.
+var errRevoked = errors.New("the key is taken away, or its role")
+
+// recheck is how often it is asked whether who has an export or a stream may still have it.
+const recheck = 2 * time.Second
+
+// whileAllowed returns a context that ends when the caller of an export or a stream may have it no more.
+func (a *api) whileAllowed(parent context.Context, q *request) (context.Context, func()) {
+	if a.Callers == nil || !q.route.class.long() {
+		return parent, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(parent)
+	var work sync.WaitGroup
+	work.Go(func() {
+		tick := time.NewTicker(recheck)
+		defer tick.Stop()
+		for a.mayStill(q) {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+		}
+		cancel(errRevoked)
+	})
+	return ctx, func() {
+		cancel(nil)
+		work.Wait()
+	}
+}
+
+// mayStill judges the key that a request came with by the keys of now.
+func (a *api) mayStill(q *request) bool {
+	if a.Callers == nil {
+		return true
+	}
+	now, err := a.Callers(q.http)
+	return err == nil && now.Name == q.caller.Name && now.Role >= q.route.role
+}
+
+// sharer is whose share of the streams a caller takes; "" on a service without keys, where there is one user.
+func (a *api) sharer(c access.Caller) string {
+	if a.Callers == nil {
+		return ""
+	}
+	return "key " + c.Name
 }
 
 // Allow says whether a role may call the route of a method and pattern; false where there is no such route.

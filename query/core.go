@@ -114,6 +114,8 @@ func (a *api) answer(c *call) error {
 	}
 	ctx, end := c.w.prepare(c.r, of)
 	defer end()
+	ctx, revoke := a.whileAllowed(ctx, c.q)
+	defer revoke()
 	send, err := c.q.route.handle(ctx, c.q)
 	if err != nil {
 		return err

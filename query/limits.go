@@ -28,6 +28,7 @@ func DefaultRates() Rates { return Rates{Keyed: 50, Anonymous: 10, Search: 5, Ex
 
 const (
 	maxCallers = 1 << 16 // known at once; who asked longest ago is forgotten first
+	maxStreams = 256     // streams and WebSockets of one key
 	maxAtOnce  = 256     // requests of one caller in work, answers that are being read included
 )
 
@@ -46,6 +47,7 @@ type usage struct {
 	id              string
 	all, search     *rate.Limiter
 	exports, atOnce int // in work
+	streams         int // open
 }
 
 func newCallers(r Rates, now func() time.Time) *callers {
@@ -82,6 +84,9 @@ func (c *callers) admit(h http.Header, caller access.Caller, keys bool, of class
 	if of.long() {
 		inWork, most = nil, 0
 	}
+	if of == classStream && keys {
+		inWork, most = &u.streams, maxStreams
+	}
 	if of == classExport {
 		inWork, most = &u.exports, c.rates.Exports
 	}
@@ -114,7 +119,7 @@ func (c *callers) usage(caller access.Caller, keys bool) *usage {
 	}
 	for e := c.order.Back(); e != nil && len(c.known) >= maxCallers; {
 		oldest, before := e.Value.(*usage), e.Prev()
-		if oldest.exports+oldest.atOnce == 0 {
+		if oldest.exports+oldest.atOnce+oldest.streams == 0 {
 			c.order.Remove(e)
 			delete(c.known, oldest.id)
 		}

@@ -41,12 +41,12 @@ func (a *Archive) openStream(ctx context.Context, r streamRequest) (*watch, mark
 }
 
 // client joins the topic of w and begins at m. It must leave.
-func (h *hub) client(ctx context.Context, w *watch, m marks) (*client, error) {
-	t, err := h.join(ctx, w)
+func (h *hub) client(ctx context.Context, w *watch, m marks, who string) (*client, error) {
+	t, err := h.join(ctx, w, who)
 	if err != nil {
 		return nil, err
 	}
-	c := &client{topic: t, at: m}
+	c := &client{topic: t, at: m, who: who}
 	if m == nil {
 		c.at, _, _, _ = t.snapshot()
 	}
@@ -65,6 +65,8 @@ func endOf(ctx context.Context, err error) (StreamEnd, bool) {
 	switch {
 	case errors.Is(context.Cause(ctx), errClosing):
 		return StreamEnd{"shutdown", "the service is stopping; come again in a moment with the last id"}, true
+	case errors.Is(context.Cause(ctx), errRevoked):
+		return StreamEnd{"unauthorized", "the key is in the keys file no more, or its role is too low by now: ask the operator"}, true
 	case ctx.Err() != nil:
 		return StreamEnd{}, false
 	case errors.Is(err, errSlow):
@@ -105,7 +107,7 @@ func (a *api) stream(ctx context.Context, q *request) (writer, error) {
 		}, nil
 	}
 	return func(rw http.ResponseWriter) error {
-		c, err := a.hub.client(ctx, w, m)
+		c, err := a.hub.client(ctx, w, m, a.sharer(q.caller))
 		if err != nil {
 			return err
 		}
@@ -150,7 +152,7 @@ func (a *api) events(ctx context.Context, w http.ResponseWriter, c *client, q *r
 // noteEnd tells the log of a stream that ended by a fault of ours.
 func (a *api) noteEnd(query string, end StreamEnd, err error) {
 	switch end.Reason {
-	case "slow", "shutdown", "unsubscribed":
+	case "slow", "shutdown", "unsubscribed", "unauthorized":
 	default:
 		a.Log.Error("stream failed", "query", query, "reason", end.Reason, "err", err)
 	}

@@ -34,6 +34,7 @@ type client struct {
 	at   marks  // behind the last message that was sent
 	told string // cursor that the client knows
 	to   sink
+	who  string // whose share of topics it takes; "": of nobody
 	rows uint64 // records sent
 
 	binding *binding

@@ -13,13 +13,14 @@ import (
 )
 
 const (
-	ringMessages     = 1000     // that wait for the slowest client of a stream
-	ringBytes        = 64 << 20 // of all streams together
-	leastRing        = 64 << 10 // of one stream, however many there are
-	maxTopics        = 1000     // different streams at once
-	parallelBacklogs = 4        // searches for what streams have missed, so that many of them leave the others room
-	keptCones        = 4        // newest units of a network that are kept for those who come a moment later
-	keptBytes        = 16 << 20 // but no more of them than this
+	ringMessages     = 1000          // that wait for the slowest client of a stream
+	ringBytes        = 64 << 20      // of all streams together
+	leastRing        = 64 << 10      // of one stream, however many there are
+	maxTopics        = 1000          // different streams at once
+	maxTopicsBy      = maxTopics / 4 // of them of one key
+	parallelBacklogs = 4             // searches for what streams have missed, so that many of them leave the others room
+	keptCones        = 4             // newest units of a network that are kept for those who come a moment later
+	keptBytes        = 16 << 20      // but no more of them than this
 )
 
 // hub owns the live streams: one topic for each different question, whoever asks it, and the newest cones, read once for
@@ -27,15 +28,16 @@ const (
 type hub struct {
 	a *Archive
 
-	mu     sync.Mutex // guards topics
+	mu     sync.Mutex // guards topics and shares
 	topics map[string]*topic
+	shares map[string]map[*topic]int // of each caller: his streams of each topic
 
 	kept sync.Map      // ledger.NetID: *recent
 	work chan struct{} // those who search what is held
 }
 
 func newHub(a *Archive) *hub {
-	return &hub{a: a, topics: map[string]*topic{}, work: make(chan struct{}, parallelBacklogs)}
+	return &hub{a: a, topics: map[string]*topic{}, shares: map[string]map[*topic]int{}, work: make(chan struct{}, parallelBacklogs)}
 }
 
 // recent holds the newest cones that were read of a network.
@@ -96,11 +98,14 @@ type topic struct {
 }
 
 // join returns the topic of w. Every one who joined must leave.
-func (h *hub) join(ctx context.Context, w *watch) (*topic, error) {
+func (h *hub) join(ctx context.Context, w *watch, who string) (*topic, error) {
 	key := string(w.asked[:]) + "\x00" + fmt.Sprintf("%q", w.names()) + w.text
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	t := h.topics[key]
+	if mine := h.shares[who]; who != "" && mine[t] == 0 && len(mine) >= maxTopicsBy {
+		return nil, problem("overloaded", "%d different streams of yours are open, the most there may be: end one, or ask for more in one", maxTopicsBy)
+	}
 	if t == nil {
 		if len(h.topics) >= maxTopics {
 			return nil, problem("overloaded", "%d different streams are open: ask again later, or for what another one asks", maxTopics)
@@ -118,6 +123,10 @@ func (h *hub) join(ctx context.Context, w *watch) (*topic, error) {
 		}
 	}
 	t.users++
+	if h.shares[who] == nil {
+		h.shares[who] = map[*topic]int{}
+	}
+	h.shares[who][t]++
 	h.share()
 	return t, nil
 }
@@ -134,6 +143,19 @@ func (h *hub) share() {
 		t.trim()
 		t.mu.Unlock()
 	}
+}
+
+// leave gives back what the client took.
+func (c *client) leave() {
+	h := c.hub
+	h.mu.Lock()
+	if mine := h.shares[c.who]; mine[c.topic] > 1 {
+		mine[c.topic]--
+	} else if delete(mine, c.topic); len(mine) == 0 {
+		delete(h.shares, c.who)
+	}
+	h.mu.Unlock()
+	c.topic.leave()
 }
 
 // leave ends the topic with its last client, and waits for it.

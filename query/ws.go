@@ -63,7 +63,7 @@ type hijackable struct{ http.ResponseWriter }
 // Hijack takes the connection over.
 func (w hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
-	return &corked{Conn: c, turn: make(chan struct{}, 1), until: time.Now().Add(usual.stream)}, rw, err
+	return &corked{Conn: c, frames: newFrameCount(), turn: make(chan struct{}, 1), until: time.Now().Add(usual.stream)}, rw, err
 }
 
 // corked is a connection that can hold back what is written, so that many frames leave as one piece. A write waits for
@@ -74,6 +74,18 @@ type corked struct {
 	turn  chan struct{} // full while somebody writes; guards what follows
 	buf   *[]byte       // nil: nothing is held back
 	err   error         // of a piece; the connection is of no use then
+
+	frames *frameCount // nil: there were too many; of the reader
+}
+
+// Read counts frames. It fails once, if there are too many.
+func (c *corked) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if c.frames != nil && c.frames.take(b[:n]) != nil {
+		c.frames = nil
+		return 0, errFrames
+	}
+	return n, err
 }
 
 // SetWriteDeadline is for the next write alone, not for the one that goes on.
@@ -178,6 +190,9 @@ func (s *socket) run(ctx context.Context) error {
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	s.work.Go(func() {
 		<-s.ctx.Done()
+		if errors.Is(context.Cause(s.ctx), errRevoked) {
+			s.end(websocket.ClosePolicyViolation, "unauthorized: the key is taken away, or its role")
+		}
 		s.end(websocket.CloseGoingAway, "shutdown: the service is stopping; come again in a moment")
 	})
 	s.work.Go(s.ping)
@@ -241,6 +256,9 @@ func (s *socket) read() error {
 		switch {
 		case errors.Is(err, websocket.ErrReadLimit):
 			s.end(websocket.CloseMessageTooBig, fmt.Sprintf("a frame has at most %d bytes", maxFrame))
+			return err
+		case errors.Is(err, errFrames):
+			s.end(websocket.ClosePolicyViolation, fmt.Sprintf("more than %d frames a second", frameRate))
 			return err
 		case isTimeout(err):
 			s.end(websocket.ClosePolicyViolation, fmt.Sprintf("no pong: nothing was heard for %s", pongTime))
@@ -347,6 +365,10 @@ func (s *socket) subscribe(r asking) error {
 }
 
 func (s *socket) begin(r asking, lines *sublines) error {
+	if !s.a.mayStill(s.q) {
+		s.end(websocket.ClosePolicyViolation, "unauthorized: the key is taken away, or its role")
+		return problem("unauthorized", "the key is taken away, or its role: ask the operator")
+	}
 	s.mu.Lock()
 	_, taken := s.subs[r.ID]
 	open := len(s.subs)
@@ -363,7 +385,7 @@ func (s *socket) begin(r asking, lines *sublines) error {
 	if err != nil {
 		return err
 	}
-	c, err := s.a.hub.client(judge, w, m)
+	c, err := s.a.hub.client(judge, w, m, s.a.sharer(s.q.caller))
 	if err != nil {
 		return err
 	}
