@@ -28,14 +28,15 @@ type apiFace struct {
 
 // openFace makes the face of the API over the archive in dir.
 func (s *service) openFace(c *apiConfig, dir string) (err error) {
-	if s.face, err = openFace(c, dir, s.log); err != nil {
+	if s.face, err = openFace(c, dir, s.log, trailChanges(s.db.Beside(accessFolder))); err != nil {
 		return err
 	}
 	return s.metrics.Register(s.face.trail.Metrics())
 }
 
-// openFace reads the keys and the certificate, and goes on with the access trail in dir.
-func openFace(c *apiConfig, dir string, log *slog.Logger) (f *apiFace, err error) {
+// openFace reads the keys and the certificate, and goes on with the access trail in dir. wrong is what is known to be wrong
+// with that.
+func openFace(c *apiConfig, dir string, log *slog.Logger, wrong []string) (f *apiFace, err error) {
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("API: %w", err)
@@ -56,7 +57,7 @@ func openFace(c *apiConfig, dir string, log *slog.Logger) (f *apiFace, err error
 	if f.cert == nil && !query.IsLoopback(c.Listen) {
 		log.Warn("keys and answers travel in the clear: name api.tls_cert and api.tls_key, or let a proxy in front do TLS", "listen", c.Listen)
 	}
-	if f.trail, err = trail.Open(filepath.Join(dir, "access"), trail.Options{Log: log}); err != nil {
+	if f.trail, err = trail.Open(filepath.Join(dir, accessFolder), trail.Options{Log: log, Wrong: wrong}); err != nil {
 		return nil, fmt.Errorf("access trail: %w", err)
 	}
 	return f, nil

@@ -11,6 +11,7 @@ import (
 	"permanode/query/trail"
 	"permanode/storage"
 	"permanode/storage/check"
+	"permanode/storage/pebblestore"
 )
 
 // accessFolder is where the service records who asked what.
@@ -22,10 +23,33 @@ func (p *program) checkAccess(ctx context.Context, f *checkFlags) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(filepath.Join(dir, accessFolder)); err != nil {
+	changed, err := pebblestore.CompareBeside(p.fs, dir, accessFolder)
+	if err != nil {
+		return err
+	}
+	for _, c := range changed {
+		if err := p.printFinding(check.Finding{
+			File: c.Name, What: "access", Why: "sums: not as the last clean stop left it: " + c.Why, Hint: "put back the file that was there from a copy",
+		}, f.json); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, accessFolder)); err != nil && len(changed) == 0 {
 		return usagef("permanode run and demo keep one in their data directory", "no access trail: %w", err)
 	}
-	return p.checkTrail(ctx, dir, f.json)
+	err = p.checkTrail(ctx, dir, f.json)
+	if len(changed) > 0 {
+		err = errors.Join(err, fmt.Errorf("%s of the access trail not as the last clean stop left it: %w", countText(len(changed), "file"), storage.ErrCorrupt))
+	}
+	return err
+}
+
+// trailChanges says what differs from what the last clean stop left.
+func trailChanges(changed []storage.FileFault) (wrong []string) {
+	for _, f := range changed {
+		wrong = append(wrong, fmt.Sprintf("%s is not as the last clean stop left it: %s", f.Name, f.Why))
+	}
+	return wrong
 }
 
 // checkTrail verifies the access trail in dir, if there is one.

@@ -38,7 +38,8 @@ const (
 
 // Options are what a trail needs.
 type Options struct {
-	Log *slog.Logger // of what goes wrong, and of the heads
+	Log   *slog.Logger // of what goes wrong, and of the heads
+	Wrong []string     // what is known from elsewhere to be wrong with the folder; the start line notes it
 }
 
 // file is what a trail needs of a file of lines.
@@ -117,6 +118,13 @@ func open(dir string, o Options, s seams) (*Trail, error) {
 	if err != nil {
 		return nil, fmt.Errorf("access trail %s: %w", dir, err)
 	}
+	for i, what := range o.Wrong {
+		if i == 10 {
+			end.note("and %d more", len(o.Wrong)-i)
+			break
+		}
+		end.note("%s", what)
+	}
 	t.at, t.day, t.size = end.state, end.file, end.bytes
 	t.queue = []entry{{line: line{Event: start, started: &end.begin}, at: t.now()}}
 	if t.flush(); t.broken != nil {
@@ -126,7 +134,7 @@ func open(dir string, o Options, s seams) (*Trail, error) {
 	case b.Note != "":
 		t.log.Error("the access trail is not as it was", "dir", dir, "why", b.Note, "hint", "permanode check --access; put back what is missing from a copy")
 	case b.After == "kill":
-		t.log.Warn("the access trail ends without a stop: up to a second of calls before may not be in it", "dir", dir, "torn", len(b.Torn))
+		t.log.Warn("the access trail ends without a stop, since the service was killed or this is a copy of a running one: up to a second of calls before may not be in it", "dir", dir, "torn", len(b.Torn))
 	}
 	t.logHead("the access trail goes on")
 	go t.write()
