@@ -45,7 +45,7 @@ func openFace(c *apiConfig, dir string, log *slog.Logger, wrong []string) (f *ap
 	f.rates.Keyed, f.rates.Search = float64(c.Rate), float64(c.SearchRate)
 	if c.KeysFile != "" {
 		if f.keys, err = access.LoadKeys(c.KeysFile); err != nil {
-			return nil, usagef("permanode key new makes a key", "API: %w", err)
+			return nil, usagef("correct the keys file: permanode config validate says when it is good", "API: %w", err)
 		}
 		sayWarnings(log, f.keys)
 	}
@@ -167,7 +167,7 @@ func (c *apiConfig) check(ps *problems) {
 	}
 	if c.KeysFile != "" {
 		if _, err := access.LoadKeys(c.KeysFile); err != nil {
-			ps.add("api.keys_file", c.KeysFile, err.Error(), "permanode key new --name NAME --role ROLE --file FILE makes a key and appends it")
+			ps.addFile("api.keys_file", c.KeysFile, err.Error(), "correct it, or leave it out for this machine alone")
 		}
 	}
 	switch {
@@ -178,7 +178,7 @@ func (c *apiConfig) check(ps *problems) {
 		ps.add("api.tls_key", "", "is missing beside api.tls_cert", "name the private key (PEM) of the certificate, or leave both out")
 	default:
 		if _, err := loadCertificate(c.TLSCert, c.TLSKey); err != nil {
-			ps.add("api.tls_cert", c.TLSCert, errors.Unwrap(err).Error(), "name a certificate and its own key, both in PEM")
+			ps.addFile("api.tls_cert", c.TLSCert, errors.Unwrap(err).Error(), "name a certificate and its own key, both in PEM")
 		}
 	}
 	for i, o := range c.CORS {

@@ -37,7 +37,7 @@ type config struct {
 	LogLevel string          `mapstructure:"log_level"`
 
 	file   string
-	origin map[string]string // of each scalar: "file", "environment" or "default"
+	origin map[string]string // of each key that can be left out: "file", "environment" or "default"
 }
 
 type networkConfig struct {
@@ -108,7 +108,10 @@ func envName(key string) string {
 }
 
 // A configProblem is one thing that is wrong in a config.
-type configProblem struct{ key, value, reason, remedy string }
+type configProblem struct {
+	key, value, reason, remedy string
+	file                       bool // about a file that the key names
+}
 
 func (c *configProblem) Error() string {
 	at := c.key
@@ -126,7 +129,20 @@ func (ps *problems) add(key string, value any, reason, remedy string) {
 	if value != nil {
 		text = fmt.Sprintf("%q", fmt.Sprint(value))
 	}
-	*ps = append(*ps, &configProblem{key, text, reason, remedy})
+	*ps = append(*ps, &configProblem{key, text, reason, remedy, false})
+}
+
+// addFile adds one about the keys file, the certificate or a trust file: doctor has a line of its own for each.
+func (ps *problems) addFile(key, file, reason, remedy string) {
+	*ps = append(*ps, &configProblem{key, strconv.Quote(file), reason, remedy, true})
+}
+
+// others are those that are not about such a file.
+func (ps problems) others() problems {
+	return slices.DeleteFunc(slices.Clone(ps), func(err error) bool {
+		var p *configProblem
+		return errors.As(err, &p) && p.file
+	})
 }
 
 func (ps problems) err(file string) error {
@@ -171,12 +187,34 @@ func readConfig(file string) (*config, error) {
 			c.origin[s.key] = "environment"
 		}
 	}
+	c.given(v)
 	path, err := filepath.Abs(file)
 	if err != nil {
 		return nil, err
 	}
 	c.resolve(filepath.Dir(path))
 	return c, nil
+}
+
+// given takes note of which keys that the environment cannot set stand in the file.
+func (c *config) given(v *viper.Viper) {
+	note := func(key string, there bool) {
+		if c.origin[key] = "default"; there {
+			c.origin[key] = "file"
+		}
+	}
+	note("api.cors", v.InConfig("api.cors"))
+	networks, _ := v.Get("networks").([]any)
+	for i := range c.Networks {
+		keys := map[string]any{}
+		if i < len(networks) {
+			keys, _ = networks[i].(map[string]any)
+		}
+		for _, key := range []string{"snapshot", "follows", "start"} {
+			_, there := keys[key]
+			note(fmt.Sprintf("networks[%d].%s", i, key), there)
+		}
+	}
 }
 
 // oneDocument refuses a second YAML document, which a decoder would drop without a word, and a file that is no map.
@@ -407,9 +445,12 @@ func (c *config) resolve(dir string) {
 	}
 }
 
-// check returns all that is wrong with c. It reads trust files and looks whether snapshot files are there.
-func (c *config) check(file string) error {
-	var ps problems
+// check returns all that is wrong with c, as one error.
+func (c *config) check(file string) error { return c.problems().err(file) }
+
+// problems returns all that is wrong with c. It reads keys, certificate and trust files and looks whether snapshot files
+// are there.
+func (c *config) problems() (ps problems) {
 	if c.DataDir == "" {
 		ps.add("data_dir", "", "is empty", "name the directory of the archive")
 	}
@@ -439,7 +480,7 @@ func (c *config) check(file string) error {
 		n.check(at, &ps)
 	}
 	c.checkLineages(&ps)
-	return ps.err(file)
+	return ps
 }
 
 // checkLineages refuses a network that follows itself, by whatever way around.
@@ -477,7 +518,7 @@ func (n *networkConfig) check(at string, ps *problems) {
 		ps.add(at+".start", n.Start, fmt.Sprintf("is above the largest unit number, %d", uint64(ledger.MaxSeq)), "use 0 for the oldest that a source has")
 	}
 	if trust, err := readTrust(n.Trust); err != nil {
-		ps.add(at+".trust", n.Trust, err.Error(), "name a built-in one ("+strings.Join(eras.BuiltInNames(), ", ")+") or a file made by permanode trust init")
+		ps.addFile(at+".trust", n.Trust, err.Error(), "name a built-in one ("+strings.Join(eras.BuiltInNames(), ", ")+") or a file made by permanode trust init")
 	} else if string(trust.Era) != n.Era {
 		ps.add(at+".era", n.Era, fmt.Sprintf("differs from the trust file's era, %s", trust.Era), "use the same")
 	}

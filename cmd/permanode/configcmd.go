@@ -122,7 +122,7 @@ func (p *program) configShowCommand() *cobra.Command {
 				if asJSON {
 					err = p.printJSON(s)
 				} else {
-					err = p.printf("%-32s %-40v (%s)\n", s.Key, s.Value, s.Origin)
+					err = p.printf("%-32s %-40s (%s)\n", s.Key, fmt.Sprint(s.Value), s.Origin)
 				}
 				if err != nil {
 					return err
@@ -151,20 +151,16 @@ func (c *config) settings() []setting {
 		{"log_level", c.LogLevel, c.origin["log_level"]},
 	}
 	add := func(key string, value any) { all = append(all, setting{key, value, "file"}) }
-	addOr := func(given bool, key string, value any) {
-		if add(key, value); !given {
-			all[len(all)-1].Origin = "default"
-		}
-	}
-	addOr(len(c.API.CORS) > 0, "api.cors", append([]string{}, c.API.CORS...))
+	addOr := func(key string, value any) { all = append(all, setting{key, value, c.origin[key]}) }
+	addOr("api.cors", append([]string{}, c.API.CORS...))
 	for i, n := range c.Networks {
 		at := fmt.Sprintf("networks[%d].", i)
 		add(at+"name", n.Name)
 		add(at+"era", n.Era)
 		add(at+"trust", n.Trust)
-		addOr(len(n.Snapshot) > 0, at+"snapshot", append([]string{}, n.Snapshot...))
-		addOr(n.Follows != "", at+"follows", n.Follows)
-		addOr(n.Start > 0, at+"start", n.Start)
+		addOr(at+"snapshot", append([]string{}, n.Snapshot...))
+		addOr(at+"follows", n.Follows)
+		addOr(at+"start", n.Start)
 		for j, f := range n.Feeds {
 			at := fmt.Sprintf("%sfeeds[%d].", at, j)
 			add(at+"name", f.Name)

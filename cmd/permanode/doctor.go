@@ -152,7 +152,11 @@ func (d *doctor) look(ctx context.Context) ([]diagnosis, error) {
 		return nil, err
 	}
 	if d.data.config != "" {
-		if d.conf, err = d.p.loadConfig(d.data.config); err != nil {
+		if d.conf, err = readConfig(d.data.config); err != nil {
+			return nil, err
+		}
+		d.p.warnEnvironment()
+		if err := d.conf.problems().others().err(d.data.config); err != nil {
 			return nil, err
 		}
 	}

@@ -200,6 +200,18 @@ func TestDoctorSick(t *testing.T) {
 			}
 			r.api = fmt.Sprintf(", keys_file: %q", file)
 		}, rowWarn, "keys", "read"},
+		{"no keys", func(r *sickRoom) { r.api = `, keys_file: nosuch.yaml` }, rowFail, "keys", "no such file"},
+		{"keys that all can write", func(r *sickRoom) {
+			file := filepath.Join(r.dir, "keys.yaml")
+			commanded(r.t, 0, "key", "new", "--name", "a", "--role", "reader", "--file", file)
+			if err := os.Chmod(file, 0o666); err != nil {
+				r.t.Fatal(err)
+			}
+			r.api = fmt.Sprintf(", keys_file: %q", file)
+		}, rowFail, "keys", "chmod 600"},
+		{"no certificate", func(r *sickRoom) { r.api = `, tls_cert: nosuch.pem, tls_key: nosuch.pem` }, rowFail, "certificate", "no such file"},
+		{"no trust file", func(r *sickRoom) { r.trust = filepath.Join(r.dir, "nosuch.json") }, rowFail, "trust of tangle", "nosuch.json"},
+		{"no good trust file", func(r *sickRoom) { writeFile(r.t, r.trust, []byte("{}")) }, rowFail, "trust of tangle", ""},
 		{"certificate over", certificate(-9*day, -day), rowFail, "certificate", "it ended on"},
 		{"certificate not yet", certificate(day, 90*day), rowFail, "certificate", "it begins on"},
 		{"certificate almost over", certificate(-9*day, day), rowFail, "certificate", "it ends on"},

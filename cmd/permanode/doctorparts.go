@@ -52,7 +52,7 @@ func (d *doctor) access() (rows []diagnosis) {
 	if api.KeysFile == "" {
 		rows = append(rows, ok("keys", "none: only this machine is answered"))
 	} else if keys, err := access.LoadKeys(api.KeysFile); err != nil {
-		rows = append(rows, fail("keys", "permanode key new --name NAME --role ROLE --file "+api.KeysFile, "%v", firstLineOf(err)))
+		rows = append(rows, fail("keys", "do what it says; permanode config validate reads it again", "%v", firstLineOf(err)))
 	} else if w := keys.Warnings(); len(w) > 0 {
 		rows = append(rows, warn("keys", "chmod 600 "+api.KeysFile, "%s", strings.Join(w, "; ")))
 	} else {
@@ -100,9 +100,12 @@ func (d *doctor) trust() (rows []diagnosis) {
 			continue
 		}
 		info, err := os.Stat(n.Trust)
+		if err == nil {
+			_, err = readTrust(n.Trust)
+		}
 		switch {
 		case err != nil:
-			rows = append(rows, fail(part, "permanode trust init makes one", "%v", err))
+			rows = append(rows, fail(part, "permanode trust init makes one", "%v", firstLineOf(err)))
 		case info.Mode().Perm()&0o022 != 0:
 			rows = append(rows, fail(part, "chmod go-w "+n.Trust+"; compare it: permanode trust show", "%s can be written by others, who could decide what is believed", n.Trust))
 		default:
