@@ -29,12 +29,18 @@ func TestTakenAwayWhileRunning(t *testing.T) {
 		nextDayToo  bool
 		lastingMark string // what Ready says after the repair was tried
 	}{
-		{"the folder moved", func(t *testing.T, dir string) { must(t, os.Rename(dir, dir+".away")) },
-			func(t *testing.T, dir string) { must(t, os.Rename(dir+".away", dir)) }, true, true, "is not there"},
-		{"the folder moved and an empty one made", func(t *testing.T, dir string) { must(t, os.Rename(dir, dir+".away")); must(t, os.Mkdir(dir, 0o700)) },
-			func(t *testing.T, dir string) { must(t, os.RemoveAll(dir)); must(t, os.Rename(dir+".away", dir)) }, true, true, "is not there"},
-		{"the file moved", func(t *testing.T, dir string) { must(t, os.Rename(filepath.Join(dir, today), dir+".away")) },
-			func(t *testing.T, dir string) { must(t, os.Rename(dir+".away", filepath.Join(dir, today))) }, true, true, "is not there"},
+		{
+			"the folder moved", func(t *testing.T, dir string) { must(t, os.Rename(dir, dir+".away")) },
+			func(t *testing.T, dir string) { must(t, os.Rename(dir+".away", dir)) }, true, true, "is not there",
+		},
+		{
+			"the folder moved and an empty one made", func(t *testing.T, dir string) { must(t, os.Rename(dir, dir+".away")); must(t, os.Mkdir(dir, 0o700)) },
+			func(t *testing.T, dir string) { must(t, os.RemoveAll(dir)); must(t, os.Rename(dir+".away", dir)) }, true, true, "is not there",
+		},
+		{
+			"the file moved", func(t *testing.T, dir string) { must(t, os.Rename(filepath.Join(dir, today), dir+".away")) },
+			func(t *testing.T, dir string) { must(t, os.Rename(dir+".away", filepath.Join(dir, today))) }, true, true, "is not there",
+		},
 		{"the file replaced", func(t *testing.T, dir string) {
 			must(t, os.Rename(filepath.Join(dir, today), dir+".away"))
 			put(t, dir, today, make([]byte, 100_000))
@@ -54,11 +60,13 @@ func TestTakenAwayWhileRunning(t *testing.T) {
 		}, func(t *testing.T, dir string) {
 			edit(t, dir, today, func(a [][]byte) [][]byte { return a[:len(a)-1] })
 		}, true, true, "somebody else writes there"},
-		{"HEAD cannot be written", func(t *testing.T, dir string) {
-			drop(t, dir, headFile)
-			must(t, os.Mkdir(filepath.Join(dir, headFile), 0o700))
+		{
+			"HEAD cannot be written", func(t *testing.T, dir string) {
+				drop(t, dir, headFile)
+				must(t, os.Mkdir(filepath.Join(dir, headFile), 0o700))
+			},
+			func(t *testing.T, dir string) { must(t, os.Remove(filepath.Join(dir, headFile))) }, false, false, "note HEAD",
 		},
-			func(t *testing.T, dir string) { must(t, os.Remove(filepath.Join(dir, headFile))) }, false, false, "note HEAD"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir, c := filepath.Join(t.TempDir(), "access"), &clock{}
