@@ -368,6 +368,9 @@ func TestSlowSocketIsClosed(t *testing.T) {
 				hear(t, conn)
 				for seq := range uint64(1500) {
 					s.unit(1, seq, "x||row")
+					if seq == 0 {
+						synctest.Wait() // it is being sent, and not taken
+					}
 				}
 				time.Sleep(pause)
 				var err error
