@@ -168,7 +168,7 @@ func TestBackupDrill(t *testing.T) {
 		return r
 	}
 	first := copied()
-	if first.Copied == 0 || len(first.Networks) != 1 || first.Networks[0].Newest != 30 {
+	if first.Copied == 0 || first.Copied != first.Files || len(first.Networks) != 1 || first.Networks[0].Newest != 30 {
 		t.Errorf("the first copy: %+v", first)
 	}
 	// It collects on while it is copied.

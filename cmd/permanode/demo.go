@@ -80,6 +80,10 @@ func (p *program) demoListener(ctx context.Context, addr string, asked bool) (ne
 func (p *program) demo(ctx context.Context, ln net.Listener, dir string, pace time.Duration) (err error) {
 	log := p.logger(slog.LevelWarn)
 	db, err := p.open(dir, defaultMemory/8, false, log)
+	var format *pebblestore.FormatError
+	if errors.As(err, &format) {
+		return usagef("name another directory: permanode demo --data DIR; or, if nothing but a demo of another version was there, remove "+dir, "%w", err)
+	}
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +14,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"permanode/storage/pebblestore"
 )
 
 // demoRun is the demo in a process of its own, as a stranger starts it.
@@ -38,6 +43,36 @@ func startDemo(t *testing.T, args ...string) *demoRun {
 	}
 	return d
 }
+
+// The archive that a demo of another version left is not touched, and the hint says where else the demo can be.
+func TestDemoOfAnotherVersion(t *testing.T) {
+	dir := t.TempDir()
+	made, err := pebblestore.Open(dir, pebblestore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := made.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := pebble.Open(dir, &pebble.Options{Logger: quiet{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(db.Set([]byte("V"), []byte{1}, pebble.Sync), db.Close(), os.Remove(filepath.Join(dir, pebblestore.SumsName))); err != nil {
+		t.Fatal(err)
+	}
+	_, errs := commanded(t, 2, "demo", "--listen", "127.0.0.1:0", "--data", dir)
+	if !strings.Contains(errs, "has format 1") || !strings.Contains(errs, "permanode demo --data DIR") || !strings.Contains(errs, "remove "+dir) || strings.Contains(errs, "ingest") {
+		t.Error(errs)
+	}
+}
+
+// quiet is a log of nothing.
+type quiet struct{}
+
+func (quiet) Infof(string, ...any)  {}
+func (quiet) Errorf(string, ...any) {}
+func (quiet) Fatalf(string, ...any) {}
 
 // until reads lines up to the first one that matches, and returns its groups.
 func (d *demoRun) until(pattern string) []string {
