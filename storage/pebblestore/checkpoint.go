@@ -239,7 +239,7 @@ func (d *DB) copyNow(ctx context.Context, name, to string) error {
 		}
 	}
 	target := below(fs, to, name)
-	if err := fs.MkdirAll(fs.PathDir(target), 0o755); err != nil {
+	if err := fs.MkdirAll(fs.PathDir(target), 0o700); err != nil {
 		return err
 	}
 	_, err = copyFile(ctx, fs, from, target, size)

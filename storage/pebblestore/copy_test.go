@@ -244,6 +244,9 @@ func TestCopyGrows(t *testing.T) {
 		last = mustCopy(t, c.Dir, backup)
 		sameFiles(t, c.Dir, backup)
 		expect(t, backup, w.m)
+		if st, err := os.Stat(filepath.Join(backup, "access")); err != nil || st.Mode().Perm()&0o077 != 0 {
+			t.Errorf("others may look into the access trail of the backup: %v %v", st.Mode(), err)
+		}
 		raw, err := os.ReadFile(filepath.Join(backup, "access", "day.ndjson"))
 		if err != nil || !bytes.HasSuffix(raw, []byte(fmt.Sprintf("{\"n\":%d}\n", i))) {
 			t.Errorf("lines of others: %q, %v", raw, err)

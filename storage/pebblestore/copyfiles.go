@@ -107,7 +107,7 @@ func (c *copier) bring(need []fileSum) error {
 		return err
 	}
 	dir := c.fs.PathJoin(c.to, copyingName)
-	if err := c.fs.MkdirAll(dir, 0o755); err != nil {
+	if err := c.fs.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	if err := syncDir(c.fs, c.to); err != nil {
@@ -176,7 +176,7 @@ func (c *copier) bringFile(dir string, f fileSum) error {
 		}
 	}
 	parent := c.fs.PathDir(target)
-	if err := c.fs.MkdirAll(parent, 0o755); err != nil {
+	if err := c.fs.MkdirAll(parent, 0o700); err != nil {
 		return err
 	}
 	source := below(c.fs, c.from, f.name)
@@ -303,7 +303,7 @@ func (c *copier) done(dir string) error {
 // place links a file to its place, or moves it where links are unknown.
 func (c *copier) place(dir, name string) error {
 	from, to := below(c.fs, dir, name), below(c.fs, c.to, name)
-	if err := c.fs.MkdirAll(c.fs.PathDir(to), 0o755); err != nil {
+	if err := c.fs.MkdirAll(c.fs.PathDir(to), 0o700); err != nil {
 		return err
 	}
 	if err := c.fs.Remove(to); err != nil && !errors.Is(err, os.ErrNotExist) {
