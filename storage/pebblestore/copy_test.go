@@ -149,6 +149,21 @@ func TestCheckpoint(t *testing.T) {
 	expect(t, dir, w.m) // its SUMS says nothing of the checkpoint
 }
 
+// A file that is listed and gone when it is looked at, as tables are that Pebble compacts meanwhile, is no fault.
+func TestCheckpointOfFleetingFiles(t *testing.T) {
+	dir := t.TempDir()
+	w := openWriting(t, dir)
+	w.grow(t, 3)
+	if err := os.Symlink("nowhere", filepath.Join(dir, "000001.sst")); err != nil {
+		t.Fatal(err)
+	}
+	c := w.checkpoint(t)
+	expect(t, c.Dir, w.m)
+	if err := os.Remove(filepath.Join(dir, "000001.sst")); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestCheckpointInUse(t *testing.T) {
 	w := openWriting(t, t.TempDir())
 	w.grow(t, 3)

@@ -310,6 +310,7 @@ func (d *DB) listFiles(under string) (out []string, err error) {
 		}
 		st, err := fs.Stat(fs.PathJoin(dir, n))
 		switch {
+		case errors.Is(err, os.ErrNotExist): // Pebble removed it since: it lives while a checkpoint is made
 		case err != nil:
 			return nil, err
 		case st.IsDir() && passedOver(rel):
