@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -139,10 +140,33 @@ func (p *program) copyDir(ctx context.Context, f *copyFlags, dir string) error {
 	if errors.As(err, &refused) {
 		return usagef(refused.Hint(), "%w", err)
 	}
+	if err == nil {
+		err = closeTrail(filepath.Join(f.to, accessFolder))
+	}
 	if err != nil {
 		return err
 	}
 	return p.printCopy(f, done)
+}
+
+// closeTrail gives a copied access trail the rights that a service gives it: its user alone reads it.
+func closeTrail(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = os.Chmod(dir, 0o700)
+	}
+	for _, e := range entries {
+		if e.Type().IsRegular() && err == nil {
+			err = os.Chmod(filepath.Join(dir, e.Name()), 0o600)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("rights of the copied access trail: %w", err)
+	}
+	return nil
 }
 
 func (p *program) printCopy(f *copyFlags, done pebblestore.CopyReport) error {

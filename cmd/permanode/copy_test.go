@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"math/rand/v2"
 	"net/http/httptest"
 	"os"
@@ -118,6 +119,26 @@ func (s *runningService) holds(t *testing.T, seq uint64) {
 	})
 }
 
+// closed checks that nobody else reads an access trail.
+func closed(t *testing.T, dir string) {
+	t.Helper()
+	n := 0
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s is %s", path, info.Mode())
+		}
+		n++
+		return err
+	})
+	if err != nil || n < 3 {
+		t.Errorf("the trail at %s has %d files: %v", dir, n, err)
+	}
+}
+
 // commanded runs the program, which must end with status want, and returns what it wrote.
 func commanded(t *testing.T, want int, args ...string) (out, errs string) {
 	t.Helper()
@@ -171,6 +192,7 @@ func TestBackupDrill(t *testing.T) {
 	if first.Copied == 0 || first.Copied != first.Files || len(first.Networks) != 1 || first.Networks[0].Newest != 30 {
 		t.Errorf("the first copy: %+v", first)
 	}
+	closed(t, filepath.Join(backup, accessFolder))
 	// It collects on while it is copied.
 	ctx, stop := context.WithCancel(t.Context())
 	moved := make(chan struct{})
@@ -199,6 +221,7 @@ func TestBackupDrill(t *testing.T) {
 	s.end(t, syscall.SIGKILL)
 	restored := filepath.Join(dir, "restored")
 	commanded(t, 0, "copy", "--from", backup, "--to", restored)
+	closed(t, filepath.Join(restored, accessFolder))
 	commanded(t, 0, "check", "--full", "--data", restored)
 	commanded(t, 0, "check", "--full", "--data", backup)
 	then := exported(t, restored)
