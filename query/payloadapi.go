@@ -2,6 +2,7 @@ package query
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"net/http"
@@ -71,10 +72,28 @@ func usableRange(method, asked string) (usable string, none bool) {
 	var parts []string
 	for part := range strings.SplitSeq(list, ",") {
 		if last, ok := strings.CutPrefix(strings.TrimSpace(part), "-"); !ok || last == "" || strings.Trim(last, "0") != "" {
+			if first, last, dash := strings.Cut(part, "-"); dash {
+				part = smallPos(first) + "-" + smallPos(last)
+			}
 			parts = append(parts, part)
 		}
 	}
 	return "bytes=" + strings.Join(parts, ","), len(parts) == 0
+}
+
+// maxPos is behind the end of anything.
+const maxPos = "999999999999999999"
+
+// smallPos makes a position that no integer holds one that is as far behind the end.
+func smallPos(text string) string {
+	digits := strings.TrimSpace(text)
+	if len(digits) <= len(maxPos) || strings.Trim(digits, "0123456789") != "" {
+		return text
+	}
+	if digits = strings.TrimLeft(digits, "0"); len(digits) > len(maxPos) {
+		return maxPos
+	}
+	return cmp.Or(digits, "0")
 }
 
 // partsWriter keeps back an answer that is a refusal: it is told as a problem.
