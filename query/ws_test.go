@@ -366,6 +366,7 @@ func TestSlowSocketIsClosed(t *testing.T) {
 				defer end()
 				say(t, conn, `{"subscribe":{"id":"a","q":"tag:x"}}`)
 				hear(t, conn)
+				synctest.Wait() // it is live: of a backlog nobody is too slow
 				for seq := range uint64(1500) {
 					s.unit(1, seq, "x||row")
 					if seq == 0 {
