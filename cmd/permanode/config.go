@@ -564,6 +564,8 @@ const minToken = 12
 func redact(text string) string {
 	u, err := url.Parse(text)
 	switch {
+	case err != nil && !strings.ContainsAny(text, "/@?#"): // a host and a port, without what a secret could stand in
+		return text
 	case err != nil:
 		return "(unreadable URL)"
 	case u.Scheme == "":

@@ -11,6 +11,8 @@ func TestRedact(t *testing.T) {
 		"https://node/api?hunter2;x#hunter2":  "https://node/api?xxxxx=",
 		"https://node/api?hunter2":            "https://node/api?xxxxx=",
 		"https://node/#hunter2":               "https://node/",
+		"127.0.0.1:8080":                      "127.0.0.1:8080",
+		"hunter2@node:8080":                   "(unreadable URL)",
 		"http://node:%zz hunter2":             "(unreadable URL)",
 		"/var/lib/iota/ingestion":             "/var/lib/iota/ingestion",
 		"ws://user:hunter2@node/api/mqtt/v1":  "ws://user:xxxxx@node/api/mqtt/v1",
