@@ -28,6 +28,7 @@ func TestRebuildOnline(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
 	config := writeConfig(t, data, filepath.Join(source, "trust.json"), node.URL)
 	cmd := exec.CommandContext(t.Context(), "permanode", "run", "--config", config)
+	cmd.Env = append(os.Environ(), "PERMANODE_API_RATE=0", "PERMANODE_API_SEARCH_RATE=0") // it asks as fast as it can
 	errs, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
