@@ -1,26 +1,11 @@
 package main
 
-import (
-	"context"
-	"os"
-	"os/signal"
-)
+import "context"
 
 // rebuildOnSignal makes the index again, network by network, each time the operator sends the service the signal for it
 // (SIGUSR1, where there is one), while the service goes on and answers from the old index. It ends with ctx.
 func (s *service) rebuildOnSignal(ctx context.Context) {
-	asked := make(chan os.Signal, 1)
-	if len(rebuildSignals) == 0 {
-		return
-	}
-	signal.Notify(asked, rebuildSignals...)
-	defer signal.Stop(asked)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-asked:
-		}
+	onSignal(ctx, rebuildSignals, func() {
 		if s.index == nil {
 			s.log.Warn("there is no index to rebuild: index.text is false")
 		}
@@ -39,5 +24,5 @@ func (s *service) rebuildOnSignal(ctx context.Context) {
 			}
 			s.log.Info("the index was rebuilt", "network", x.net.Name, "documents", s.index.Status(x.net.ID).Docs)
 		}
-	}
+	})
 }

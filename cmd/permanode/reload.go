@@ -10,24 +10,31 @@ import (
 // reloadOnSignal reads the keys, the certificate and the log level again, each time the operator sends the service the
 // signal for it (SIGHUP, where there is one). What is not good stays as it was, and the log says so. It ends with ctx.
 func (s *service) reloadOnSignal(ctx context.Context) {
-	asked := make(chan os.Signal, 1)
-	if len(reloadSignals) == 0 {
-		return
-	}
-	signal.Notify(asked, reloadSignals...)
-	defer signal.Stop(asked)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-asked:
-		}
+	onSignal(ctx, reloadSignals, func() {
 		s.manager.reloading(func() {
 			s.face.reload(s.log)
 			if s.level != nil {
 				s.reloadLevel()
 			}
 		})
+	})
+}
+
+// onSignal calls do, one time after the other, when one of the signals comes, until ctx ends. No signals: never.
+func onSignal(ctx context.Context, signals []os.Signal, do func()) {
+	if len(signals) == 0 {
+		return
+	}
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, signals...)
+	defer signal.Stop(asked)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-asked:
+			do()
+		}
 	}
 }
 
