@@ -64,7 +64,7 @@ func allow(rt *route, caller access.Caller, who error) *Problem {
 	case who != nil:
 		return problem("unauthorized", "%v; send a key of this service as Authorization: Bearer KEY", who)
 	}
-	return problem("forbidden", "%s needs the role %s, and the key %s has the role %s: use another key", rt.pattern, rt.role, quote(caller.Name), caller.Role)
+	return problem("forbidden", "%s needs the role %s, and the key %s has the role %s: use another key", rt.pattern, rt.role, Quote(caller.Name), caller.Role)
 }
 
 // errRevoked is the cause of the end of the context of exports and streams whose key or role was taken away.

@@ -1,17 +1,13 @@
 package query
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"permanode/ledger"
 	"permanode/query/access"
 	"permanode/query/trail"
 )
@@ -53,21 +49,11 @@ func sendJSON(status int, v any, err error) (writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, err := marshal(v)
+	body, err := EncodeJSON(v)
 	if err != nil {
 		return nil, err
 	}
 	return send(status, "application/json", body), nil
-}
-
-func marshal(v any) ([]byte, error) {
-	var buf bytes.Buffer
-	e := json.NewEncoder(&buf)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, fmt.Errorf("encode the answer: %w", err)
-	}
-	return buf.Bytes(), nil
 }
 
 func send(status int, contentType string, body []byte) writer {
@@ -119,24 +105,15 @@ func (a *api) info(ctx context.Context, _ *request) (writer, error) {
 	}{"permanode", a.Version, names}, err)
 }
 
-// listTotal is how many items a list has in all, over all pages.
-type listTotal struct {
-	Value    uint64 `json:"value"`
-	Relation string `json:"relation"` // "exact" or "upper_bound"
-}
-
 type list[T any] struct {
 	Items      []T       `json:"items"`
 	NextCursor *string   `json:"next_cursor"` // null on the last page
-	Total      listTotal `json:"total"`
+	Total      Total     `json:"total"`
 	Coverage   []Extent  `json:"coverage"` // one a network searched
 }
 
-func newList[T any](items []T, next string, total uint64, exact bool, searched []Extent) list[T] {
-	l := list[T]{Items: items, Total: listTotal{total, relationExact}, Coverage: searched}
-	if !exact {
-		l.Total.Relation = relationUpper
-	}
+func newList[T any](items []T, next string, total Total, searched []Extent) list[T] {
+	l := list[T]{Items: items, Total: total, Coverage: searched}
 	if next != "" {
 		l.NextCursor = &next
 	}
@@ -170,7 +147,7 @@ func (a *api) networks(ctx context.Context, q *request) (writer, error) {
 		extents = append(extents, e)
 	}
 	q.noted.rows = uint64(len(items))
-	return sendJSON(http.StatusOK, newList(items, "", uint64(len(items)), true, extents), nil)
+	return sendJSON(http.StatusOK, newList(items, "", Total{Value: uint64(len(items)), Relation: Exact}, extents), nil)
 }
 
 func (a *api) coverage(ctx context.Context, q *request) (writer, error) {
@@ -212,7 +189,7 @@ func (a *api) unit(ctx context.Context, q *request) (writer, error) {
 	case "raw":
 		return keptParts(q, n.Codec.Head(unit)), nil
 	}
-	return nil, problem("bad-parameter", "format=%s is unknown for a unit: use format=raw for the signed bytes, format=json for the node's own form, or leave it out", quote(q.params["format"]))
+	return nil, problem("bad-parameter", "format=%s is unknown for a unit: use format=raw for the signed bytes, format=json for the node's own form, or leave it out", Quote(q.params["format"]))
 }
 
 func (a *api) networkUnit(ctx context.Context, q *request) (Network, uint64, error) {
@@ -233,54 +210,13 @@ func (a *api) unitRecords(ctx context.Context, q *request) (writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	asked := question("unit", n.Name, strconv.FormatUint(seq, 10))
-	at, err := parseCursor(q.params["cursor"], sortOldestFirst, asked)
+	got, err := a.Archive.UnitRecords(ctx, n, seq, q.params["cursor"], limit)
 	if err != nil {
 		return nil, err
 	}
-	_, unit, manifest, err := a.Archive.Unit(ctx, n, seq)
-	if err != nil {
-		return nil, err
-	}
-	first := uint64(0)
-	if at.network != "" {
-		first = uint64(at.ord.Pos) + 1
-	}
-	total, _ := countRecords(manifest)
-	items, err := a.rows(ctx, n, &unit, first, min(total, first+uint64(limit)))
-	if err != nil {
-		return nil, err
-	}
-	q.noted.rows = uint64(len(items))
-	next := ""
-	if end := first + uint64(len(items)); end < total && len(items) > 0 {
-		next = place{n.Name, ledger.Ord{Seq: seq, Pos: uint32(end - 1)}}.cursor(sortOldestFirst, asked)
-	}
-	e, err := a.Archive.Extent(ctx, n)
-	if err != nil {
-		return nil, err
-	}
-	page := newList(items, next, total, true, []Extent{e})
+	q.noted.rows = uint64(len(got.Records))
+	page := newList(got.Records, got.Next, got.Total, []Extent{got.Searched})
 	return q.page(page, page.NextCursor)
-}
-
-// rows describes the records first to end-1 of a unit.
-func (a *api) rows(ctx context.Context, n Network, unit *ledger.Unit, first, end uint64) (items []Row, err error) {
-	if n, err = a.Archive.at(ctx, n, unit.Seq); err != nil {
-		return nil, err
-	}
-	for pos := first; pos < end; pos++ {
-		r, err := a.Archive.Record(ctx, n, ledger.Ord{Seq: unit.Seq, Pos: uint32(pos)})
-		if err != nil {
-			return nil, err
-		}
-		f, err := facts(n, &r)
-		if err != nil {
-			return nil, err
-		}
-		items = append(items, row(n, unit, &r, f))
-	}
-	return items, nil
 }
 
 func (a *api) record(ctx context.Context, q *request) (writer, error) {
@@ -291,7 +227,7 @@ func (a *api) record(ctx context.Context, q *request) (writer, error) {
 	switch q.params["format"] {
 	case "", "raw", "json":
 	default:
-		return nil, problem("bad-parameter", "format=%s is unknown for a record: use format=raw for the exact bytes, format=json for the node's own form, or leave it out", quote(q.params["format"]))
+		return nil, problem("bad-parameter", "format=%s is unknown for a record: use format=raw for the exact bytes, format=json for the node's own form, or leave it out", Quote(q.params["format"]))
 	}
 	r, err := a.Archive.Resource(ctx, n, q.vars["id"])
 	if err != nil {
@@ -300,7 +236,7 @@ func (a *api) record(ctx context.Context, q *request) (writer, error) {
 	q.noted.rows = 1
 	switch q.params["format"] {
 	case "raw":
-		return keptParts(q, object(&r)), nil
+		return keptParts(q, Object(&r)), nil
 	case "json":
 		body, err := n.Codec.JSON(&r)
 		return kept(cacheForever, "application/json", body), err
@@ -310,20 +246,6 @@ func (a *api) record(ctx context.Context, q *request) (writer, error) {
 		return nil, err
 	}
 	return keptJSON(cacheShort, described)
-}
-
-// Place is one item of GET /v1/records/{id} and one line of `get --json` for a unit.
-type Place struct {
-	Network string   `json:"network"`
-	Seq     uint64   `json:"seq"`
-	Pos     *uint32  `json:"pos"` // null where the unit itself answers
-	ID      string   `json:"id"`
-	As      string   `json:"as"`
-	Roles   []string `json:"roles"`
-	Href    string   `json:"href"`
-
-	Continues   []Link `json:"continues,omitempty"`    // what it was in a network of an earlier era
-	ContinuedBy []Link `json:"continued_by,omitempty"` // what it became in a network of a later era
 }
 
 func (a *api) places(ctx context.Context, q *request) (writer, error) {
@@ -341,31 +263,13 @@ func (a *api) places(ctx context.Context, q *request) (writer, error) {
 	}
 	var items []Place
 	for _, hit := range found.Hits {
-		p, err := a.place(ctx, hit)
+		p, err := a.Archive.Place(ctx, hit)
 		if err != nil {
 			return nil, err
 		}
 		items = append(items, p)
 	}
 	q.noted.rows = uint64(len(items))
-	page := newList(items, found.Next, found.Total, found.Exact, found.Searched)
+	page := newList(items, found.Next, found.Total, found.Searched)
 	return q.page(page, page.NextCursor)
-}
-
-func (a *api) place(ctx context.Context, hit Hit) (Place, error) {
-	n := hit.Network
-	p := Place{Network: n.Name, Seq: hit.Ord.Seq, As: hit.As, Roles: hit.Roles}
-	var err error
-	if p.Continues, p.ContinuedBy, err = a.Archive.Links(ctx, hit); err != nil {
-		return p, err
-	}
-	if hit.Ord.Pos == ledger.UnitPos {
-		shown, _, _, err := a.Archive.Unit(ctx, n, hit.Ord.Seq)
-		p.ID, p.Href = shown.ID, fmt.Sprintf("/v1/networks/%s/units/%d", n.Name, hit.Ord.Seq)
-		return p, err
-	}
-	r, err := a.Archive.Record(ctx, n, hit.Ord)
-	p.Pos, p.ID = &hit.Ord.Pos, n.Codec.FormatID(r.ID)
-	p.Href = fmt.Sprintf("/v1/networks/%s/records/%s", n.Name, p.ID)
-	return p, err
 }

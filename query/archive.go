@@ -57,9 +57,9 @@ func (e *UnknownNetworkError) Unwrap() error { return storage.ErrNotFound }
 
 func (e *UnknownNetworkError) Error() string {
 	if len(e.Known) == 0 {
-		return fmt.Sprintf("network %s is not in the archive, which holds no network yet", quote(e.Name))
+		return fmt.Sprintf("network %s is not in the archive, which holds no network yet", Quote(e.Name))
 	}
-	return fmt.Sprintf("network %s is not in the archive, which holds %s", quote(e.Name), strings.Join(e.Known, ", "))
+	return fmt.Sprintf("network %s is not in the archive, which holds %s", Quote(e.Name), strings.Join(e.Known, ", "))
 }
 
 // Hint is the next step.
@@ -139,8 +139,8 @@ func (a *Archive) at(ctx context.Context, n Network, seq uint64) (Network, error
 // timeText writes POSIX milliseconds as RFC 3339 in UTC, with a fraction only where there is one.
 func timeText(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339Nano) }
 
-// quote shows a stranger's text in a message: on one line, what cannot be printed escaped, and not all of it.
-func quote(s string) string {
+// Quote shows a stranger's text in a message: on one line, what cannot be printed escaped, and not all of it.
+func Quote(s string) string {
 	const most = 80
 	if len(s) <= most {
 		return strconv.Quote(s)

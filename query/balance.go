@@ -29,9 +29,9 @@ func parseMoment(text, which string) (at Moment, err error) {
 		return at, nil
 	}
 	if digits, ok := strings.CutPrefix(text, "unit:"); ok {
-		seq, err := parseSeq(digits)
-		if err != nil {
-			return at, fmt.Errorf("unit %s is not a number in plain digits", quote(digits))
+		seq, ok := plainNumber(digits, ledger.MaxSeq)
+		if !ok {
+			return at, fmt.Errorf("unit %s is not a number in plain digits", Quote(digits))
 		}
 		return Moment{Unit: &seq}, nil
 	}

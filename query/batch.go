@@ -18,7 +18,7 @@ type batchItem struct {
 	ID         string     `json:"id"`
 	Places     []Place    `json:"places"`
 	NextCursor *string    `json:"next_cursor"` // for GET /v1/records/{id}; null: these are all
-	Total      *listTotal `json:"total"`       // null with a problem
+	Total      *Total     `json:"total"`       // null with a problem
 	Problem    *Problem   `json:"problem"`     // null: there are places
 }
 
@@ -40,7 +40,7 @@ func (a *api) batch(ctx context.Context, q *request) (writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	extents, err := a.Archive.extents(ctx, networks)
+	extents, err := a.Archive.Extents(ctx, networks)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func (a *api) batch(ctx context.Context, q *request) (writer, error) {
 		}
 		if err != nil {
 			if item.Problem = problemOf(err); item.Problem.Status >= http.StatusInternalServerError {
-				a.Log.Error("identifier of a batch failed", "id", quote(id), "err", err)
+				a.Log.Error("identifier of a batch failed", "id", Quote(id), "err", err)
 			}
 			item.Problem.Coverage = nil // the answer says it once
 		}
@@ -78,7 +78,7 @@ func (a *api) batchItem(ctx context.Context, networks []Network, id string) (bat
 	}
 	out := none
 	for _, hit := range found.Hits {
-		p, err := a.place(ctx, hit)
+		p, err := a.Archive.Place(ctx, hit)
 		if err != nil {
 			return none, err
 		}
@@ -87,9 +87,6 @@ func (a *api) batchItem(ctx context.Context, networks []Network, id string) (bat
 	if found.Next != "" {
 		out.NextCursor = &found.Next
 	}
-	out.Total = &listTotal{found.Total, relationExact}
-	if !found.Exact {
-		out.Total.Relation = relationUpper
-	}
+	out.Total = &found.Total
 	return out, nil
 }

@@ -80,7 +80,7 @@ func (b *binding) check(ctx context.Context, n lang.Node) error {
 	case lang.Text:
 		if len(text.Words(n.Text)) == 0 {
 			return &QueryError{
-				At: n.At, What: fmt.Sprintf("%s holds no word: no letter and no digit", quote(n.Text)),
+				At: n.At, What: fmt.Sprintf("%s holds no word: no letter and no digit", Quote(n.Text)),
 				Fix: "ask for a tag as tag:…, or for words",
 			}
 		}
@@ -108,7 +108,7 @@ func (b *binding) checkIdent(ctx context.Context, n lang.Ident) error {
 	if what == "" {
 		what = n.Field
 	}
-	refused := &QueryError{At: n.At, What: fmt.Sprintf("%s is no %s of %s", quote(n.Text), what, networkNames(b.selected))}
+	refused := &QueryError{At: n.At, What: fmt.Sprintf("%s is no %s of %s", Quote(n.Text), what, networkNames(b.selected))}
 	if len(other) > 0 {
 		refused.What += fmt.Sprintf(", but may name another thing there (%s)", strings.Join(kindsOf(other), ", "))
 		refused.Fix = "ask with id: for whatever it names"
@@ -182,7 +182,7 @@ func (b *binding) checkWord(n lang.Word) error {
 	if len(known) > 0 {
 		fix = "there are " + strings.Join(known, ", ")
 	}
-	return &QueryError{At: n.At, What: fmt.Sprintf("there is no %s %s", n.Field, quote(n.Value)), Fix: fix}
+	return &QueryError{At: n.At, What: fmt.Sprintf("there is no %s %s", n.Field, Quote(n.Value)), Fix: fix}
 }
 
 // kindNamesOf returns the words for the kinds of an era's records, by number.
@@ -244,7 +244,7 @@ func (b *binding) box(ctx context.Context, word string) (lang.Node, []Taken, err
 		return id, taken, nil
 	}
 	if why := b.misread(word); why != nil {
-		return nil, nil, &QueryError{What: fmt.Sprintf("%s is no identifier of %s: %v", quote(word), networkNames(b.selected), why), Fix: "check its prefix, length and letters; in quotes it is searched for as a word"}
+		return nil, nil, &QueryError{What: fmt.Sprintf("%s is no identifier of %s: %v", Quote(word), networkNames(b.selected), why), Fix: "check its prefix, length and letters; in quotes it is searched for as a word"}
 	}
 	words := lang.Text{Text: word}
 	wordsTaken := Taken{"words", "text:" + word}
@@ -274,7 +274,7 @@ func (b *binding) taken(ctx context.Context, word string) (names []string, err e
 		for _, k := range keys {
 			count, err := b.a.store.Count(ctx, n.ID, k, 0, ledger.MaxSeq)
 			if err != nil {
-				return nil, fmt.Errorf("look up %s in %s: %w", quote(word), n.Name, err)
+				return nil, fmt.Errorf("look up %s in %s: %w", Quote(word), n.Name, err)
 			}
 			if count > 0 {
 				is = append(is, k)

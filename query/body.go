@@ -25,7 +25,7 @@ func (q *request) readJSON(into any, members ...string) error {
 	}
 	media, params, err := mime.ParseMediaType(kinds[0])
 	if charset, given := params["charset"]; err != nil || media != "application/json" || given && !strings.EqualFold(charset, "utf-8") {
-		return problem("unsupported-media-type", "the Content-Type %s is not application/json in UTF-8", quote(kinds[0]))
+		return problem("unsupported-media-type", "the Content-Type %s is not application/json in UTF-8", Quote(kinds[0]))
 	}
 	if err := checkJSON(q.body, members); err != nil {
 		return problem("bad-body", "the body %v; send one JSON object with %s", err, strings.Join(members, ", "))
@@ -123,11 +123,11 @@ func (c *jsonChecker) take(t json.Token) error {
 // name takes the name of a member.
 func (c *jsonChecker) name(in *level, name string) error {
 	if in.names[name] {
-		return fmt.Errorf("has the member %s twice", quote(name))
+		return fmt.Errorf("has the member %s twice", Quote(name))
 	}
 	in.names[name] = true
 	if len(c.open) == 1 && !slices.Contains(c.members, name) {
-		return fmt.Errorf("has the unknown member %s", quote(name))
+		return fmt.Errorf("has the unknown member %s", Quote(name))
 	}
 	return nil
 }

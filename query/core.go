@@ -20,14 +20,14 @@ type api struct {
 	sites   *sites
 	times   times
 	metrics *metrics
-	hub     *hub // live streams
+	streams *Streams
 }
 
 // Handler returns the native API: all routes of the table in routes.go.
 func Handler(c Config) http.Handler {
 	a := &api{
 		Config: c, callers: newCallers(c.Rates, time.Now), sites: newSites(c), times: usual,
-		metrics: newMetrics(c.Metrics), hub: newHub(c.Archive),
+		metrics: newMetrics(c.Metrics), streams: NewStreams(c.Archive),
 	}
 	for of, most := range parallel {
 		a.slots[of] = make(chan struct{}, most)

@@ -54,11 +54,11 @@ func parseCursor(text string, sort byte, q [questionLen]byte) (place, error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || strings.ContainsAny(text, "\r\n") || // which the decoder passes over
 		len(raw) < 3 || len(raw) != 3+int(raw[2])+ledger.OrdLen+questionLen {
-		return place{}, fmt.Errorf("%s: %w: it was cut or made up", quote(text), ErrBadCursor)
+		return place{}, fmt.Errorf("%s: %w: it was cut or made up", Quote(text), ErrBadCursor)
 	}
 	name, rest := raw[3:3+raw[2]], raw[3+raw[2]:]
 	if raw[0] != cursorVersion || raw[1] != sort || !bytes.Equal(rest[ledger.OrdLen:], q[:]) {
-		return place{}, fmt.Errorf("%s: %w", quote(text), ErrBadCursor)
+		return place{}, fmt.Errorf("%s: %w", Quote(text), ErrBadCursor)
 	}
 	return place{string(name), ledger.OrdFrom(rest)}, nil
 }

@@ -74,7 +74,7 @@ func negotiate(h http.Header) (best coding, p *Problem) {
 			name, weight, ok := weighted(one)
 			switch {
 			case !ok:
-				return coding{}, problem("bad-header", "Accept-Encoding %s cannot be read: write it like gzip, zstd;q=0.5", quote(list))
+				return coding{}, problem("bad-header", "Accept-Encoding %s cannot be read: write it like gzip, zstd;q=0.5", Quote(list))
 			case name == "*":
 				rest = weight
 			case name != "":

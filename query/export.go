@@ -33,6 +33,7 @@ type ExportRequest struct {
 	Query    string // docs/query.md; "": every record in coverage
 	Format   string // NDJSON or CSV
 	After    string // the place of the last row that is there already, NETWORK/SEQ/POS; "" from the beginning
+	Wait     bool   // a moment, for an index that lacks what is held
 }
 
 // Exported says what an export wrote.
@@ -56,11 +57,11 @@ type Progress func(done, total, rows uint64)
 // held was not searched, because the index lacks it, the error is an *UnsearchedError too and the export has no end.
 // Other errors: *PlaceError and those of [Archive.Search].
 func (a *Archive) Export(ctx context.Context, req ExportRequest, w io.Writer, progress Progress) (Exported, error) {
-	e, err := a.export(ctx, req, 0)
+	e, err := a.OpenExport(ctx, req)
 	if err != nil {
 		return Exported{}, err
 	}
-	return e.run(ctx, w, progress)
+	return e.Write(ctx, w, progress)
 }
 
 // UnsearchedError reports an export that lacks what the archive holds: the index lies behind the store.
@@ -74,7 +75,7 @@ func (e *UnsearchedError) Error() string { return e.Why.Error() }
 // PlaceError reports a text that is no place to go on behind.
 type PlaceError struct{ Text, What string }
 
-func (e *PlaceError) Error() string { return fmt.Sprintf("the place %s %s", quote(e.Text), e.What) }
+func (e *PlaceError) Error() string { return fmt.Sprintf("the place %s %s", Quote(e.Text), e.What) }
 
 // Hint is the next step.
 func (e *PlaceError) Hint() string {
@@ -112,18 +113,18 @@ func plainNumber(text string, most uint64) (uint64, bool) {
 	return n, err == nil && n <= most && strconv.FormatUint(n, 10) == text
 }
 
-// export is an export that was judged and can begin.
-type export struct {
-	a       *Archive
+// Export is an export that was judged and can begin.
+type Export struct {
+	Query   string // canonical; "" for everything
+	Missing error  // what is missing, as far as it is known beforehand; wraps storage.ErrIncomplete; nil: nothing
+
 	format  string
-	query   string // canonical; "" for everything
-	missing error  // what is missing, as far as it is known beforehand; wraps storage.ErrIncomplete
 	rows    func(ctx context.Context, out *rowWriter, progress Progress) (missing, failed error)
 }
 
-// export judges a request. The first page of a query is found here, so that what is wrong with it is known at once.
-// patience is how long it may wait for an index that lacks what is held.
-func (a *Archive) export(ctx context.Context, req ExportRequest, patience time.Duration) (*export, error) {
+// OpenExport judges a request: it fails with *PlaceError and the errors of [Archive.Search]. The first page of a query is
+// found here, so that what is wrong with it is known at once.
+func (a *Archive) OpenExport(ctx context.Context, req ExportRequest) (*Export, error) {
 	var after place
 	if req.After != "" {
 		var err error
@@ -131,12 +132,12 @@ func (a *Archive) export(ctx context.Context, req ExportRequest, patience time.D
 			return nil, err
 		}
 	}
-	e := &export{a: a, format: req.Format}
+	e := &Export{format: req.Format}
 	if strings.TrimSpace(req.Query) == "" {
-		extents, err := a.extents(ctx, req.Networks)
-		e.missing = incomplete(extents)
+		extents, err := a.Extents(ctx, req.Networks)
+		e.Missing = incomplete(extents)
 		e.rows = func(ctx context.Context, out *rowWriter, progress Progress) (missing, failed error) {
-			return e.missing, a.exportAll(ctx, req.Networks, extents, after, out, progress)
+			return e.Missing, a.exportAll(ctx, req.Networks, extents, after, out, progress)
 		}
 		return e, err
 	}
@@ -148,8 +149,12 @@ func (a *Archive) export(ctx context.Context, req ExportRequest, patience time.D
 	if after.network != "" {
 		cursor = after.cursor(s.sort(), s.asked)
 	}
+	patience := time.Duration(0)
+	if req.Wait {
+		patience = a.bounds.patience
+	}
 	first, err := s.patientPage(ctx, cursor, patience)
-	e.query, e.missing = s.text, first.unsearched()
+	e.Query, e.Missing = s.text, first.unsearched()
 	e.rows = func(ctx context.Context, out *rowWriter, progress Progress) (missing, failed error) {
 		searched, err := s.walk(ctx, first, func(item *Item, total uint64) error {
 			if err := out.write(&item.Row); err != nil {
@@ -188,8 +193,8 @@ func (r SearchResult) unsearched() error {
 	return r.Missing()
 }
 
-// run writes the export.
-func (e *export) run(ctx context.Context, w io.Writer, progress Progress) (Exported, error) {
+// Write writes the export, once; see [Archive.Export].
+func (e *Export) Write(ctx context.Context, w io.Writer, progress Progress) (Exported, error) {
 	out := newRowWriter(formatOf(e.format), w)
 	missing, err := e.rows(ctx, out, progress)
 	var unsearched *UnsearchedError
@@ -323,7 +328,7 @@ func (r SearchResult) Missing() error {
 // Cones calls do for every committed cone of the given networks, in the order of (network, seq). If a network has gaps it
 // finishes and then fails with an error that wraps storage.ErrIncomplete and names them.
 func (a *Archive) Cones(ctx context.Context, networks []Network, do func(Network, *ledger.Cone) error, progress func(done, total uint64)) error {
-	extents, err := a.extents(ctx, networks)
+	extents, err := a.Extents(ctx, networks)
 	if err != nil {
 		return err
 	}
@@ -337,8 +342,8 @@ func (a *Archive) Cones(ctx context.Context, networks []Network, do func(Network
 	return cmp.Or(err, incomplete(extents))
 }
 
-// extents returns the extent of each network.
-func (a *Archive) extents(ctx context.Context, networks []Network) ([]Extent, error) {
+// Extents returns the extent of each network.
+func (a *Archive) Extents(ctx context.Context, networks []Network) ([]Extent, error) {
 	var all []Extent
 	for _, n := range networks {
 		e, err := a.Extent(ctx, n)

@@ -23,7 +23,7 @@ func (a *api) export(ctx context.Context, q *request) (writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	req := ExportRequest{Networks: networks, Query: q.params["q"], Format: q.params["format"], After: q.params["after"]}
+	req := ExportRequest{Networks: networks, Query: q.params["q"], Format: q.params["format"], After: q.params["after"], Wait: true}
 	switch req.Format {
 	case "":
 		if req.Format = NDJSON; preferred(q.header, mediaNDJSON, mediaCSV) == mediaCSV {
@@ -31,16 +31,16 @@ func (a *api) export(ctx context.Context, q *request) (writer, error) {
 		}
 	case NDJSON, CSV:
 	default:
-		return nil, problem("bad-parameter", "format=%s is no format of an export: use %s or %s", quote(req.Format), NDJSON, CSV)
+		return nil, problem("bad-parameter", "format=%s is no format of an export: use %s or %s", Quote(req.Format), NDJSON, CSV)
 	}
-	e, err := a.Archive.export(ctx, req, a.Archive.bounds.patience)
+	e, err := a.Archive.OpenExport(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	q.noted.query = e.query
+	q.noted.query = e.Query
 	return func(w http.ResponseWriter) error {
-		return sendRows(w, q, req.Format, e.missing, func(out io.Writer) (Exported, error) {
-			return e.run(ctx, out, func(_, _, rows uint64) { q.noted.rows = rows })
+		return sendRows(w, q, req.Format, e.Missing, func(out io.Writer) (Exported, error) {
+			return e.Write(ctx, out, func(_, _, rows uint64) { q.noted.rows = rows })
 		})
 	}, nil
 }

@@ -104,8 +104,7 @@ func roles(r ledger.Role) []string {
 type Found struct {
 	Hits     []Hit
 	Next     string // cursor of the next page; "" at the end
-	Total    uint64
-	Exact    bool     // else Total is an upper bound: several readings of the identifier have answers
+	Total    Total    // an upper bound where several readings of the identifier have answers
 	Searched []Extent // one a network asked
 }
 
@@ -117,7 +116,7 @@ func (a *Archive) Find(ctx context.Context, networks []Network, text, cursor str
 	if err != nil {
 		return Found{}, err
 	}
-	out := Found{Exact: true}
+	out := Found{Total: Total{Relation: Exact}}
 	readings := 0
 	for _, n := range networks {
 		e, err := a.Extent(ctx, n)
@@ -134,27 +133,29 @@ func (a *Archive) Find(ctx context.Context, networks []Network, text, cursor str
 		for _, key := range keys {
 			count, err := a.store.Count(ctx, n.ID, key, 0, ledger.MaxSeq)
 			if err != nil {
-				return Found{}, fmt.Errorf("look up %s in %s: %w", quote(text), n.Name, err)
+				return Found{}, fmt.Errorf("look up %s in %s: %w", Quote(text), n.Name, err)
 			}
 			if count > 0 {
 				matched++
 			}
-			out.Total += count
+			out.Total.Value += count
 		}
-		out.Exact = out.Exact && matched < 2
+		if matched > 1 {
+			out.Total.Relation = UpperBound
+		}
 		if len(out.Hits) <= limit && n.Name >= at.network {
 			hits, err := a.placesOf(ctx, n, keys, at.from(n.Name), limit+1-len(out.Hits))
 			if err != nil {
-				return Found{}, fmt.Errorf("look up %s in %s: %w", quote(text), n.Name, err)
+				return Found{}, fmt.Errorf("look up %s in %s: %w", Quote(text), n.Name, err)
 			}
 			out.Hits = append(out.Hits, hits...)
 		}
 	}
 	switch {
 	case readings == 0 && len(networks) > 0:
-		return out, fmt.Errorf("%s: %w of %s", quote(text), ErrNotID, networkNames(networks))
-	case out.Total == 0:
-		return out, &AbsentError{What: quote(text), Why: WhyNeverSeen, Searched: out.Searched}
+		return out, fmt.Errorf("%s: %w of %s", Quote(text), ErrNotID, networkNames(networks))
+	case out.Total.Value == 0:
+		return out, &AbsentError{What: Quote(text), Why: WhyNeverSeen, Searched: out.Searched}
 	}
 	if len(out.Hits) > limit {
 		out.Hits = out.Hits[:limit]
@@ -224,7 +225,7 @@ func (a *Archive) Resource(ctx context.Context, n Network, text string) (ledger.
 		return ledger.Record{}, err
 	}
 	if len(keys) == 0 {
-		return ledger.Record{}, fmt.Errorf("%s: %w of %s", quote(text), ErrNotID, n.Name)
+		return ledger.Record{}, fmt.Errorf("%s: %w of %s", Quote(text), ErrNotID, n.Name)
 	}
 	record := false
 	for _, key := range keys {
@@ -234,20 +235,20 @@ func (a *Archive) Resource(ctx context.Context, n Network, text string) (ledger.
 		record = true
 		for f, err := range a.store.Lookup(ctx, n.ID, key, storage.Scan{}) {
 			if err != nil {
-				return ledger.Record{}, fmt.Errorf("look up %s in %s: %w", quote(text), n.Name, err)
+				return ledger.Record{}, fmt.Errorf("look up %s in %s: %w", Quote(text), n.Name, err)
 			}
 			return a.Record(ctx, n, f.Ord)
 		}
 	}
 	if !record {
 		return ledger.Record{}, fmt.Errorf("%s is the identifier of a kind that GET /v1/records/{id} finds (%s), and %w of a record",
-			quote(text), kindNames[keys[0].Kind], ErrNotID)
+			Quote(text), kindNames[keys[0].Kind], ErrNotID)
 	}
 	e, err := a.Extent(ctx, n)
 	if err != nil {
 		return ledger.Record{}, err
 	}
-	return ledger.Record{}, &AbsentError{What: "record " + quote(text), Why: WhyNeverSeen, Searched: []Extent{e}}
+	return ledger.Record{}, &AbsentError{What: "record " + Quote(text), Why: WhyNeverSeen, Searched: []Extent{e}}
 }
 
 // IsAbsent reports whether err says that something is not in the archive, and gives the facts.

@@ -111,7 +111,7 @@ func (a *api) match(h http.Header, r *http.Request) (*request, *Problem) {
 	if p := checkSegments(r.URL, segments, false); p != nil {
 		return nil, p
 	}
-	return nil, problem("no-such-route", "%s is no route; there are %s", quote(r.URL.EscapedPath()), a.patterns())
+	return nil, problem("no-such-route", "%s is no route; there are %s", Quote(r.URL.EscapedPath()), a.patterns())
 }
 
 // methods are those that the route answers.
@@ -129,7 +129,7 @@ func notAllowed(h http.Header, r *http.Request, methods []string) *Problem {
 	if r.Method == http.MethodOptions {
 		return nil
 	}
-	return problem("method-not-allowed", "%s is not answered here: use %s", quote(r.Method), allow)
+	return problem("method-not-allowed", "%s is not answered here: use %s", Quote(r.Method), allow)
 }
 
 // known are the methods that any route answers. What has another one is refused whatever its path: CONNECT has none.
@@ -153,7 +153,7 @@ func (q *request) readBody(w *response, r *http.Request) *Problem {
 		return problem("body-too-large", "the body has %d bytes, the most is %d", r.ContentLength, maxBody)
 	}
 	if coding := r.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
-		return problem("unsupported-media-type", "the body is encoded as %s: send it as it is", quote(coding))
+		return problem("unsupported-media-type", "the body is encoded as %s: send it as it is", Quote(coding))
 	}
 	_ = w.ctl.SetReadDeadline(time.Now().Add(w.times.body))
 	var err error
@@ -177,7 +177,7 @@ func refuseBody(r *http.Request) *Problem {
 	case r.ContentLength > maxBody:
 		return problem("body-too-large", "the body has %d bytes; this route takes none: leave it out", r.ContentLength)
 	}
-	return problem("unexpected-body", "%s takes no body here: leave it out", quote(r.Method))
+	return problem("unexpected-body", "%s takes no body here: leave it out", Quote(r.Method))
 }
 
 func (a *api) patterns() string {
@@ -196,7 +196,7 @@ const anyBytes = "tag"
 func pathSegments(u *url.URL) ([]string, *Problem) {
 	path := u.EscapedPath()
 	if !strings.HasPrefix(path, "/") {
-		return nil, problem("bad-path", "the path %s does not begin with /", quote(path))
+		return nil, problem("bad-path", "the path %s does not begin with /", Quote(path))
 	}
 	if path == "/" {
 		return nil, nil
@@ -227,7 +227,7 @@ func checkSegments(u *url.URL, segments []string, free bool) *Problem {
 }
 
 func badSegment(path string, i int) *Problem {
-	return problem("bad-path", "part %d of the path %s is empty, dots, or not printable ASCII", i+1, quote(path))
+	return problem("bad-path", "part %d of the path %s is empty, dots, or not printable ASCII", i+1, Quote(path))
 }
 
 // unprintable lets spaces pass: inside the texts of types they stand.
@@ -256,7 +256,7 @@ const emptyParam = "q"
 func queryParams(raw string, known []string) (map[string]string, *Problem) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
-		return nil, problem("bad-parameter", "the query %s is malformed: separate name=value pairs by & and escape with %%", quote(raw))
+		return nil, problem("bad-parameter", "the query %s is malformed: separate name=value pairs by & and escape with %%", Quote(raw))
 	}
 	allowed := "none"
 	if len(known) > 0 {
@@ -266,7 +266,7 @@ func queryParams(raw string, known []string) (map[string]string, *Problem) {
 	for name, given := range values {
 		switch {
 		case !slices.Contains(known, name):
-			return nil, problem("bad-parameter", "parameter %s is unknown here; known: %s", quote(name), allowed)
+			return nil, problem("bad-parameter", "parameter %s is unknown here; known: %s", Quote(name), allowed)
 		case len(given) > 1:
 			return nil, problem("bad-parameter", "parameter %s is given %d times: give it once", name, len(given))
 		case given[0] == "" && name != emptyParam:
@@ -281,7 +281,7 @@ func queryParams(raw string, known []string) (map[string]string, *Problem) {
 func parseSeq(text string) (uint64, error) {
 	seq, err := strconv.ParseUint(text, 10, 64)
 	if err != nil || strconv.FormatUint(seq, 10) != text || seq > ledger.MaxSeq {
-		return 0, problem("bad-number", "unit %s is not a number from 0 to %d in plain digits", quote(text), uint64(ledger.MaxSeq))
+		return 0, problem("bad-number", "unit %s is not a number from 0 to %d in plain digits", Quote(text), uint64(ledger.MaxSeq))
 	}
 	return seq, nil
 }
@@ -293,7 +293,7 @@ func parseLimit(params map[string]string) (int, error) {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 || n > maxLimit || strconv.Itoa(n) != text {
-		return 0, problem("bad-parameter", "limit=%s is not a number from 1 to %d", quote(text), maxLimit)
+		return 0, problem("bad-parameter", "limit=%s is not a number from 1 to %d", Quote(text), maxLimit)
 	}
 	return n, nil
 }

@@ -29,7 +29,7 @@ func kept(cache, contentType string, body []byte) writer {
 }
 
 func keptJSON(cache string, v any) (writer, error) {
-	body, err := marshal(v)
+	body, err := EncodeJSON(v)
 	if err != nil {
 		return nil, err
 	}

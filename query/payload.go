@@ -36,9 +36,9 @@ func ParsePayload(text string) (sum [32]byte, err error) {
 		return sum, nil
 	}
 	if err := idtext.Hex(text, 2*len(sum)); err != nil {
-		return sum, fmt.Errorf("%s: %w: %w", quote(text), ErrNotID, err)
+		return sum, fmt.Errorf("%s: %w: %w", Quote(text), ErrNotID, err)
 	}
-	return sum, fmt.Errorf("%s: %w: write the SHA-256 of a payload as 64 hex digits, or its CID (bafkrei…)", quote(text), ErrNotID)
+	return sum, fmt.Errorf("%s: %w: write the SHA-256 of a payload as 64 hex digits, or its CID (bafkrei…)", Quote(text), ErrNotID)
 }
 
 // Payload returns the payload that text names, from the first record that holds it, in the order of lists. Its bytes are
@@ -49,9 +49,9 @@ func (a *Archive) Payload(ctx context.Context, networks []Network, text string) 
 	if err != nil && !errors.Is(err, idtext.ErrTree) {
 		return Content{}, err
 	}
-	absent := &AbsentError{What: "payload " + quote(text), Why: WhyNeverSeen}
+	absent := &AbsentError{What: "payload " + Quote(text), Why: WhyNeverSeen}
 	if err != nil {
-		absent.What = fmt.Sprintf("the content of %s (%v; larger content that stands under such a CID cannot be resolved here)", quote(text), err)
+		absent.What = fmt.Sprintf("the content of %s (%v; larger content that stands under such a CID cannot be resolved here)", Quote(text), err)
 	}
 	empty := sum == sha256.Sum256(nil)
 	if err == nil && empty {
@@ -108,7 +108,7 @@ func (a *Archive) cut(ctx context.Context, n Network, ord ledger.Ord, sum [32]by
 	if err != nil {
 		return Content{}, err
 	}
-	raw := object(&r)
+	raw := Object(&r)
 	for _, p := range f.Payloads {
 		if p.Off < 0 || p.Len < 0 || p.Off > len(raw) || p.Len > len(raw)-p.Off {
 			continue

@@ -59,7 +59,7 @@ func sendParts(w http.ResponseWriter, r *http.Request, body []byte) error {
 		return problem("precondition-failed", "the payload is not the one that If-Match names: its hash is its name, so it never changes")
 	}
 	h.Set("Content-Range", "bytes */"+strconv.Itoa(len(body)))
-	return problem("bad-range", "the Range %s is none of the %d bytes: write it like bytes=0-99 or bytes=-100", quote(asked), len(body))
+	return problem("bad-range", "the Range %s is none of the %d bytes: write it like bytes=0-99 or bytes=-100", Quote(asked), len(body))
 }
 
 // usableRange returns the part of a Range header that counts: nothing of other units, or of HEAD. The last 0 bytes are no

@@ -102,7 +102,10 @@ func problemOf(err error) *Problem {
 		p.Why, p.Coverage = absent.Why, absent.Searched
 		return p
 	}
+	var busy *BusyError
 	switch {
+	case errors.As(err, &busy):
+		return problem("overloaded", "%v", busy)
 	case errors.Is(err, ErrNotID):
 		return problem("bad-id", "%v: check its prefix, length and letters", err)
 	case errors.Is(err, ErrBadCursor):

@@ -121,8 +121,8 @@ type Unit struct {
 	AttestedBy *string `json:"attested_by"` // the later unit whose signatures prove this one; null: its own were checked
 }
 
-// object returns the exact received bytes of r.
-func object(r *ledger.Record) []byte {
+// Object returns the exact received bytes of r.
+func Object(r *ledger.Record) []byte {
 	if len(r.Parts) == 0 {
 		return nil
 	}
@@ -131,7 +131,7 @@ func object(r *ledger.Record) []byte {
 
 // row describes r, which the unit confirmed.
 func row(n Network, unit *ledger.Unit, r *ledger.Record, f *ledger.Facts) Row {
-	sum := sha256.Sum256(object(r))
+	sum := sha256.Sum256(Object(r))
 	out := Row{
 		Network: n.Name, Seq: r.Ord.Seq, Pos: Pos(r.Ord.Pos), ID: n.Codec.FormatID(r.ID),
 		State: r.State.String(), Basis: r.Basis.String(), Kind: n.Codec.KindName(r.Kind),
@@ -145,7 +145,7 @@ func row(n Network, unit *ledger.Unit, r *ledger.Record, f *ledger.Facts) Row {
 		out.Tag, out.tag = &tag, f.Tags[0]
 	}
 	if out.payloads = len(f.Payloads); out.payloads > 0 {
-		out.payload = cutOut(object(r), f.Payloads[0])
+		out.payload = cutOut(Object(r), f.Payloads[0])
 	}
 	out.Undecoded = undecoded(r, f)
 	if out.Addresses == nil {
@@ -185,7 +185,7 @@ func (a *Archive) Describe(ctx context.Context, n Network, r *ledger.Record) (Re
 	if err != nil {
 		return Record{}, err
 	}
-	raw := object(r)
+	raw := Object(r)
 	out := Record{
 		Row: row(n, &unit, r, f), UnitID: n.Codec.FormatID(unit.ID), SizeBytes: len(raw),
 		Objects: orEmpty(f.Objects), Texts: orEmpty(f.Texts), Tokens: []Token{}, Leaves: []Leaf{}, Payloads: []Payload{},

@@ -33,7 +33,7 @@ type NoIndexError struct{ Query string }
 func (e *NoIndexError) Unwrap() error { return ErrNoIndex }
 
 func (e *NoIndexError) Error() string {
-	return fmt.Sprintf("the question %s is for words or a combination, and %v", quote(e.Query), ErrNoIndex)
+	return fmt.Sprintf("the question %s is for words or a combination, and %v", Quote(e.Query), ErrNoIndex)
 }
 
 // Hint is the next step.
@@ -77,10 +77,17 @@ var FacetNames = []string{
 	index.FacetTag, index.FacetKind, index.FacetState, index.FacetDay, index.FacetType, index.FacetEvent, index.FacetFunction,
 }
 
-// Total is how many hits there are over all pages.
+// How a total stands to the truth.
+const (
+	Exact      = "exact"
+	LowerBound = "lower_bound"
+	UpperBound = "upper_bound"
+)
+
+// Total is how many items a list has over all pages.
 type Total struct {
 	Value    uint64 `json:"value"`
-	Relation string `json:"relation"`      // "exact" or "lower_bound"
+	Relation string `json:"relation"`      // Exact, LowerBound or UpperBound
 	Why      string `json:"why,omitempty"` // why it is no exact number
 }
 
@@ -171,7 +178,7 @@ func (a *Archive) prepare(ctx context.Context, req SearchRequest) (*search, erro
 	s := &search{a: a, order: req.Order, facets: req.Facets}
 	for _, name := range req.Facets {
 		if !slices.Contains(FacetNames, name) {
-			return nil, &QueryError{What: fmt.Sprintf("there is no facet %s", quote(name)), Fix: "there are " + strings.Join(FacetNames, ", ")}
+			return nil, &QueryError{What: fmt.Sprintf("there is no facet %s", Quote(name)), Fix: "there are " + strings.Join(FacetNames, ", ")}
 		}
 	}
 	selected := byLineage(req.Networks, all)
@@ -223,7 +230,7 @@ func (s *search) page(ctx context.Context, cursor string, limit int, counted boo
 	}
 	switch {
 	case !ahead:
-		return SearchResult{}, fmt.Errorf("%s: %w", quote(cursor), ErrBadCursor)
+		return SearchResult{}, fmt.Errorf("%s: %w", Quote(cursor), ErrBadCursor)
 	case g.unbuilt > 0 && g.unbuilt == g.asked:
 		return SearchResult{}, &NoIndexError{Query: s.text}
 	}
@@ -271,18 +278,12 @@ func (g *gathering) cut(limit int, s *search) SearchResult {
 		last := out.Hits[limit-1]
 		out.Next = place{last.Network.Name, last.Ord}.cursor(s.sort(), s.asked)
 	}
-	out.Total.Relation, out.Total.Why = relationExact, strings.Join(g.why, "; ")
+	out.Total.Relation, out.Total.Why = Exact, strings.Join(g.why, "; ")
 	if len(g.why) > 0 {
-		out.Total.Relation = relationLower
+		out.Total.Relation = LowerBound
 	}
 	return out
 }
-
-const (
-	relationExact = "exact"
-	relationLower = "lower_bound"
-	relationUpper = "upper_bound"
-)
 
 func (s *search) sort() byte {
 	if s.order == NewestFirst {

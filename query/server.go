@@ -63,15 +63,15 @@ const MaxURL = maxURL
 func CheckListen(addr string, keys bool) error {
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil || port == "" {
-		return fmt.Errorf("listen address %s is no host:port: write it like 127.0.0.1:8080", quote(addr))
+		return fmt.Errorf("listen address %s is no host:port: write it like 127.0.0.1:8080", Quote(addr))
 	}
 	if _, err := net.LookupPort("tcp", port); err != nil {
-		return fmt.Errorf("listen address %s: %s is no port: use a number from 0 to 65535", quote(addr), quote(port))
+		return fmt.Errorf("listen address %s: %s is no port: use a number from 0 to 65535", Quote(addr), Quote(port))
 	}
 	if keys || IsLoopback(addr) {
 		return nil
 	}
-	return fmt.Errorf("listen address %s can be reached from other machines, and there are no access keys: name api.keys_file (permanode key new makes a key), or use 127.0.0.1, ::1 or localhost", quote(addr))
+	return fmt.Errorf("listen address %s can be reached from other machines, and there are no access keys: name api.keys_file (permanode key new makes a key), or use 127.0.0.1, ::1 or localhost", Quote(addr))
 }
 
 // IsLoopback says whether only this machine reaches an address with a port.

@@ -35,7 +35,7 @@ func CheckOrigin(origin string) error {
 	case origin == anyOrigin:
 		return nil
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Scheme+"://"+u.Host != origin || strings.ToLower(origin) != origin || u.Hostname() == "":
-		return problem("bad-header", "%s is no origin: write it as browsers do, like https://explorer.example.org, without a path, or \"*\" for all", quote(origin))
+		return problem("bad-header", "%s is no origin: write it as browsers do, like https://explorer.example.org, without a path, or \"*\" for all", Quote(origin))
 	}
 	return nil
 }
@@ -67,7 +67,7 @@ func (s *sites) check(h http.Header, r *http.Request) *Problem {
 	if IsHost(r.Host, s.hosts) {
 		return nil
 	}
-	return problem("bad-host", "this service is not called %s: use its address, localhost or the name in api.listen; others are answered only by a service with keys", quote(r.Host))
+	return problem("bad-host", "this service is not called %s: use its address, localhost or the name in api.listen; others are answered only by a service with keys", Quote(r.Host))
 }
 
 // IsHost says whether a Host header, with or without a port, is an address, localhost or one of names: nothing that a
@@ -100,7 +100,7 @@ func (s *sites) crossSite(r *http.Request) *Problem {
 	if s.keyed && slices.Contains(s.origins, anyOrigin) || s.guard.Check(r) == nil {
 		return nil
 	}
-	return problem("cross-site", "a page of another origin (%s) sends this: list it in api.cors of the config, if it may", quote(r.Header.Get("Origin")))
+	return problem("cross-site", "a page of another origin (%s) sends this: list it in api.cors of the config, if it may", Quote(r.Header.Get("Origin")))
 }
 
 // sameSite says whether a WebSocket may be opened: by a program, a page of this service or one of a listed origin.

@@ -10,6 +10,7 @@ import (
 
 	"permanode/index/lang"
 	"permanode/ledger"
+	"permanode/storage"
 )
 
 // BaseCoins is how a statement names the base coin among the assets.
@@ -31,7 +32,7 @@ type Statement struct {
 	Accounts   []StatementAccount `json:"accounts"` // one an address that is read, in the order of the items; never null
 	Items      []StatementLine    `json:"items"`
 	NextCursor *string            `json:"next_cursor"` // null on the last page
-	Total      listTotal          `json:"total"`
+	Total      Total              `json:"total"`
 	Coverage   []Extent           `json:"coverage"`
 	Complete   bool               `json:"complete"` // nothing of what was asked is missing
 }
@@ -154,7 +155,7 @@ type BadAssetError struct {
 }
 
 func (e *BadAssetError) Error() string {
-	return fmt.Sprintf("%s names no asset of %s", quote(e.Asset), networkNames(e.Networks))
+	return fmt.Sprintf("%s names no asset of %s", Quote(e.Asset), networkNames(e.Networks))
 }
 
 // Hint is the next step.
@@ -165,7 +166,7 @@ func (e *BadAssetError) Hint() string {
 // Statement returns a page of lines, oldest first inside a network, networks in the order of lists. It fails with
 // *QueryError where no network reads the address, *BadAssetError, *PeriodError and ErrBadCursor.
 func (a *Archive) Statement(ctx context.Context, req StatementRequest) (Statement, error) {
-	st, err := a.statement(ctx, req)
+	st, err := a.OpenStatement(ctx, req)
 	if err != nil {
 		return Statement{}, err
 	}
@@ -189,9 +190,9 @@ func (a *Archive) Statement(ctx context.Context, req StatementRequest) (Statemen
 		out.Total.Value += n
 		out.Accounts = append(out.Accounts, account)
 	}
-	out.Total.Relation = relationUpper
+	out.Total.Relation = UpperBound
 	if req.Cursor == "" && out.NextCursor == nil {
-		out.Total = listTotal{uint64(len(out.Items)), relationExact}
+		out.Total = Total{Value: uint64(len(out.Items)), Relation: Exact}
 	}
 	return out, nil
 }
@@ -265,16 +266,39 @@ func (a *Archive) statementTotal(ctx context.Context, s *sheet) (n uint64, err e
 	return n, nil
 }
 
-// statement is a request that is understood: the accounts, and where the page begins.
-type statement struct {
+// WholeStatement is a request that is understood: the accounts, and where the page begins.
+type WholeStatement struct {
+	a        *Archive
+	address  string // as it was asked for
+	asset    string // as it was asked for
 	sheets   []*sheet
 	searched []Extent
 	begin    int // the account of the cursor
 	at       spotCursor
 }
 
-// statement finds out which networks read the address, and what of the period each holds.
-func (a *Archive) statement(ctx context.Context, req StatementRequest) (*statement, error) {
+// Missing returns an error that wraps storage.ErrIncomplete and says what of the period is missing; nil: nothing.
+func (st *WholeStatement) Missing() error {
+	var why []string
+	for _, s := range st.sheets {
+		if !s.complete {
+			why = append(why, s.n.Name+": "+strings.Join(s.why, "; "))
+		}
+	}
+	if why == nil {
+		return nil
+	}
+	return incompleteError(strings.Join(why, "; "))
+}
+
+type incompleteError string
+
+func (e incompleteError) Error() string { return storage.ErrIncomplete.Error() + ": " + string(e) }
+func (e incompleteError) Unwrap() error { return storage.ErrIncomplete }
+
+// OpenStatement finds out which networks read the address, and what of the period each holds. Its errors are those of
+// [Archive.Statement].
+func (a *Archive) OpenStatement(ctx context.Context, req StatementRequest) (*WholeStatement, error) {
 	if err := req.check(); err != nil {
 		return nil, err
 	}
@@ -286,7 +310,7 @@ func (a *Archive) statement(ctx context.Context, req StatementRequest) (*stateme
 	if err != nil {
 		return nil, err
 	}
-	st := &statement{at: at, searched: []Extent{}, begin: -1}
+	st := &WholeStatement{a: a, address: req.Address, asset: req.Asset, at: at, searched: []Extent{}, begin: -1}
 	read := req.Asset == "" || req.Asset == BaseCoins || len(asked.networks) == 0
 	for _, n := range asked.networks {
 		asset, ok := "", true
@@ -307,13 +331,13 @@ func (a *Archive) statement(ctx context.Context, req StatementRequest) (*stateme
 	case req.Cursor == "":
 		st.begin = 0
 	case st.begin < 0:
-		return nil, fmt.Errorf("%s: %w", quote(req.Cursor), ErrBadCursor)
+		return nil, fmt.Errorf("%s: %w", Quote(req.Cursor), ErrBadCursor)
 	}
 	return st, nil
 }
 
 // sheets adds the accounts of one network.
-func (a *Archive) sheets(ctx context.Context, n Network, asset string, req StatementRequest, st *statement) error {
+func (a *Archive) sheets(ctx context.Context, n Network, asset string, req StatementRequest, st *WholeStatement) error {
 	keys, err := a.identifiers(ctx, n, req.Address)
 	if err != nil {
 		return err
@@ -334,7 +358,7 @@ func (a *Archive) sheets(ctx context.Context, n Network, asset string, req State
 		}
 		if st.at.network == n.Name && st.at.owner == i {
 			if err := a.resume(ctx, s, st.at); err != nil {
-				return fmt.Errorf("%s: %w", quote(req.Cursor), err)
+				return fmt.Errorf("%s: %w", Quote(req.Cursor), err)
 			}
 			st.begin = len(st.sheets)
 		}

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strings"
-
-	"permanode/storage"
 )
 
 // statementParams are the parameters of the statement route.
@@ -33,20 +30,20 @@ func (a *api) statementOf(ctx context.Context, q *request) (writer, error) {
 		if q.params["limit"] != "" || q.params["cursor"] != "" {
 			return nil, problem("bad-parameter", "limit and cursor belong to format=json: format=%s is always whole", format)
 		}
-		st, err := a.Archive.statement(ctx, req)
+		st, err := a.Archive.OpenStatement(ctx, req)
 		if err != nil {
 			return nil, statementProblem(err)
 		}
 		if format == formatHTML {
-			return varies(a.statementPrint(ctx, q, st, req)), nil
+			return varies(a.statementPage(ctx, q, st)), nil
 		}
 		return varies(func(w http.ResponseWriter) error {
-			return sendRows(w, q, CSV, st.missing(), func(out io.Writer) (Exported, error) {
-				return a.Archive.statementCSV(ctx, st, out, &q.noted.rows)
+			return sendRows(w, q, CSV, st.Missing(), func(out io.Writer) (Exported, error) {
+				return st.CSV(ctx, out, &q.noted.rows)
 			})
 		}), nil
 	default:
-		return nil, problem("bad-parameter", "format=%s is no format of a statement: use json, csv or html", quote(format))
+		return nil, problem("bad-parameter", "format=%s is no format of a statement: use json, csv or html", Quote(format))
 	}
 }
 
@@ -59,10 +56,10 @@ func (a *api) statementRequest(ctx context.Context, q *request) (req StatementRe
 		return req, err
 	}
 	if req.From, err = ParseFrom(q.params["from"]); err != nil {
-		return req, problem("bad-parameter", "from=%s: %v", quote(q.params["from"]), err)
+		return req, problem("bad-parameter", "from=%s: %v", Quote(q.params["from"]), err)
 	}
 	if req.To, err = ParseTo(q.params["to"]); err != nil {
-		return req, problem("bad-parameter", "to=%s: %v", quote(q.params["to"]), err)
+		return req, problem("bad-parameter", "to=%s: %v", Quote(q.params["to"]), err)
 	}
 	return req, nil
 }
@@ -88,21 +85,21 @@ func varies(send writer) writer {
 	}
 }
 
-// missing returns an error that wraps storage.ErrIncomplete and says what of the period is missing; nil: nothing.
-func (st *statement) missing() error {
-	var why []string
-	for _, s := range st.sheets {
-		if !s.complete {
-			why = append(why, s.n.Name+": "+strings.Join(s.why, "; "))
+// statementPage sends all accounts as one page that can be printed.
+func (a *api) statementPage(ctx context.Context, q *request, st *WholeStatement) writer {
+	return func(w http.ResponseWriter) error {
+		out := &streamed{w: w, ctl: http.NewResponseController(w), headers: func(h http.Header) {
+			h.Set("Content-Type", mediaHTML+"; charset=utf-8")
+			h.Set("Cache-Control", "no-store")
+			h.Set("Content-Security-Policy", StatementPolicy())
+			h.Set("Referrer-Policy", "no-referrer")
+		}}
+		if q.head {
+			out.begin()
+			w.WriteHeader(http.StatusOK)
+			return nil
 		}
+		head := StatementHead{From: q.params["from"], To: q.params["to"], Version: a.Version, By: q.caller.Name}
+		return st.HTML(ctx, out, head, &q.noted.rows)
 	}
-	if why == nil {
-		return nil
-	}
-	return incompleteError(strings.Join(why, "; "))
 }
-
-type incompleteError string
-
-func (e incompleteError) Error() string { return storage.ErrIncomplete.Error() + ": " + string(e) }
-func (e incompleteError) Unwrap() error { return storage.ErrIncomplete }

@@ -59,11 +59,11 @@ func parseSpotCursor(text string, q [questionLen]byte) (c spotCursor, err error)
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || strings.ContainsAny(text, "\r\n") || len(raw) < 3 || len(raw) < 3+int(raw[2])+fixed+questionLen {
-		return c, fmt.Errorf("%s: %w: it was cut or made up", quote(text), ErrBadCursor)
+		return c, fmt.Errorf("%s: %w: it was cut or made up", Quote(text), ErrBadCursor)
 	}
 	rest, asked := raw[3+raw[2]:len(raw)-questionLen], raw[len(raw)-questionLen:]
 	if raw[0] != cursorVersion || raw[1] != sortStatement || !bytes.Equal(asked, q[:]) {
-		return c, fmt.Errorf("%s: %w", quote(text), ErrBadCursor)
+		return c, fmt.Errorf("%s: %w", Quote(text), ErrBadCursor)
 	}
 	c = spotCursor{network: string(raw[3 : 3+raw[2]]), owner: int(rest[0])}
 	flags := rest[1]
@@ -75,7 +75,7 @@ func parseSpotCursor(text string, q [questionLen]byte) (c spotCursor, err error)
 	c.end = point{binary.BigEndian.Uint64(rest[4:]), int64(binary.BigEndian.Uint64(rest[12:]))}
 	c.spot.output = string(rest[20:])
 	if c.given == 0 || (flags&spotOutput != 0) != (c.spot.output != "") {
-		return spotCursor{}, fmt.Errorf("%s: %w", quote(text), ErrBadCursor)
+		return spotCursor{}, fmt.Errorf("%s: %w", Quote(text), ErrBadCursor)
 	}
 	return c, nil
 }

@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"html/template"
 	"io"
-	"net/http"
 	"strings"
 	"time"
 )
@@ -22,22 +21,29 @@ var (
 	// statementForm has the parts head, account, line, end and foot of the page, so that a long one is sent as it is made.
 	statementForm = template.Must(template.New("statement").Parse(statementPageForm))
 
-	// statementPolicy lets the page load nothing and run nothing. Its style is named by hash.
-	statementPolicy = func() string {
-		sum := sha256.Sum256([]byte(statementStyle))
-		return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
-			"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-	}()
 )
+
+// StatementPolicy is the Content-Security-Policy of the page of [WholeStatement.HTML]: it loads nothing and runs nothing.
+// Its style is named by hash.
+func StatementPolicy() string {
+	sum := sha256.Sum256([]byte(statementStyle))
+	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
+		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+}
+
+// StatementHead is what the head of a page says of who asked for it, and for what.
+type StatementHead struct {
+	From, To string // as they were asked for
+	Version  string // of the program
+	By       string // who asked
+}
 
 // printHead is what the head of the page says.
 type printHead struct {
+	StatementHead
 	Style     template.CSS
 	Address   string // as it was asked for
-	From, To  string
 	Asset     string
-	Version   string
-	By        string
 	Made      string
 	Complete  bool
 	Coverages []Extent
@@ -51,38 +57,26 @@ type printAccount struct {
 	Late     bool // Why says more than it did before the lines
 }
 
-// statementPrint sends all accounts as one page that stands for itself: no script, nothing to load.
-func (a *api) statementPrint(ctx context.Context, q *request, st *statement, req StatementRequest) writer {
-	return func(w http.ResponseWriter) error {
-		out := &streamed{w: w, ctl: http.NewResponseController(w), headers: func(h http.Header) {
-			h.Set("Content-Type", mediaHTML+"; charset=utf-8")
-			h.Set("Cache-Control", "no-store")
-			h.Set("Content-Security-Policy", statementPolicy)
-			h.Set("Referrer-Policy", "no-referrer")
-		}}
-		if q.head {
-			out.begin()
-			w.WriteHeader(http.StatusOK)
-			return nil
-		}
-		buf := bufio.NewWriterSize(out, tableBuffer)
-		head := printHead{
-			Style: template.CSS(statementStyle), Address: req.Address, From: q.params["from"], To: q.params["to"], Asset: req.Asset,
-			Version: a.Version, By: q.caller.Name, Made: time.Now().UTC().Format(time.RFC3339), Complete: st.missing() == nil, Coverages: st.searched,
-		}
-		if err := statementForm.ExecuteTemplate(buf, "head", head); err != nil {
-			return err
-		}
-		for _, s := range st.sheets {
-			if err := a.Archive.printSheet(ctx, buf, s, &q.noted.rows); err != nil {
-				return err
-			}
-		}
-		if err := statementForm.ExecuteTemplate(buf, "foot", q.noted.rows); err != nil {
-			return err
-		}
-		return buf.Flush()
+// HTML writes all accounts as one page that stands for itself: no script, nothing to load. rows is kept at the number of
+// lines written.
+func (st *WholeStatement) HTML(ctx context.Context, w io.Writer, head StatementHead, rows *uint64) error {
+	buf := bufio.NewWriterSize(w, tableBuffer)
+	top := printHead{
+		Style: template.CSS(statementStyle), StatementHead: head, Address: st.address, Asset: st.asset,
+		Made: time.Now().UTC().Format(time.RFC3339), Complete: st.Missing() == nil, Coverages: st.searched,
 	}
+	if err := statementForm.ExecuteTemplate(buf, "head", top); err != nil {
+		return err
+	}
+	for _, s := range st.sheets {
+		if err := st.a.printSheet(ctx, buf, s, rows); err != nil {
+			return err
+		}
+	}
+	if err := statementForm.ExecuteTemplate(buf, "foot", *rows); err != nil {
+		return err
+	}
+	return buf.Flush()
 }
 
 func (a *Archive) printSheet(ctx context.Context, w io.Writer, s *sheet, rows *uint64) error {

@@ -26,15 +26,16 @@ var StatementColumns = []Column{
 	{"note", "word", "", "Of opening and closing: what is missing."},
 }
 
-// statementCSV writes all accounts.
-func (a *Archive) statementCSV(ctx context.Context, st *statement, w io.Writer, rows *uint64) (Exported, error) {
+// CSV writes all accounts, with the columns of [StatementColumns]. rows is kept at the number of rows written. Where a part
+// of the period is missing it finishes, and then fails with the error of Missing.
+func (st *WholeStatement) CSV(ctx context.Context, w io.Writer, rows *uint64) (Exported, error) {
 	t := newTable(w, StatementColumns)
 	for _, s := range st.sheets {
 		account := s.account()
 		if err := balanceRows(t, &account, "opening", account.Opening); err != nil {
 			return Exported{}, err
 		}
-		walk, err := a.walker(ctx, s, spotCursor{})
+		walk, err := st.a.walker(ctx, s, spotCursor{})
 		if err != nil {
 			return Exported{}, err
 		}
@@ -54,7 +55,7 @@ func (a *Archive) statementCSV(ctx context.Context, st *statement, w io.Writer, 
 	}
 	*rows = t.rows
 	err := t.close()
-	return Exported{Rows: t.rows, SHA256: t.sha256()}, errors.Join(err, st.missing())
+	return Exported{Rows: t.rows, SHA256: t.sha256()}, errors.Join(err, st.Missing())
 }
 
 // balanceRows writes the balance at one end of the period; one row without a balance where it is not known.

@@ -3,7 +3,6 @@ package query
 import (
 	"context"
 	"fmt"
-	"net/http"
 
 	"permanode/internal/ranges"
 )
@@ -88,30 +87,4 @@ func (a *Archive) Status(ctx context.Context, n Network) (Status, error) {
 		}
 	}
 	return out, nil
-}
-
-func (a *api) status(ctx context.Context, _ *request) (writer, error) {
-	all, err := a.Archive.Networks(ctx)
-	if err != nil {
-		return nil, err
-	}
-	live := map[string]Live{}
-	if a.Live != nil {
-		live = a.Live()
-	}
-	items := []Status{}
-	for _, n := range all {
-		s, err := a.Archive.Status(ctx, n)
-		if err != nil {
-			return nil, err
-		}
-		if l, ok := live[n.Name]; ok {
-			s.Live = &l
-		}
-		items = append(items, s)
-	}
-	return sendJSON(http.StatusOK, struct {
-		Version  string   `json:"version"`
-		Networks []Status `json:"networks"`
-	}{a.Version, items}, nil)
 }

@@ -10,54 +10,22 @@ import (
 	"sync"
 	"time"
 
-	"permanode/ledger"
 	"permanode/storage"
 )
 
-// streamRequest is what a stream is asked for.
-type streamRequest struct{ query, network, from, cursor string }
-
-// open reads it: the question, and the marks where the stream begins; nil: now.
-func (a *Archive) openStream(ctx context.Context, r streamRequest) (*watch, marks, error) {
-	if r.cursor != "" && r.from != "" {
-		return nil, nil, problem("bad-parameter", "from=%s and a cursor are given: give one of them", quote(r.from))
+// openStream judges a request for a stream. from is "", "now" or "oldest".
+func (a *api) openStream(ctx context.Context, r StreamRequest, from string) (*Watch, error) {
+	if r.Cursor != "" && from != "" {
+		return nil, problem("bad-parameter", "from=%s and a cursor are given: give one of them", Quote(from))
 	}
-	w, err := a.watch(ctx, r.query, r.network)
-	if err != nil {
-		return nil, nil, err
-	}
-	switch r.from {
+	switch from {
 	case "", "now":
 	case "oldest":
-		return w, make(marks, len(w.networks)), nil
+		r.Oldest = true
 	default:
-		return nil, nil, problem("bad-parameter", "from=%s is unknown: use now or oldest", quote(r.from))
+		return nil, problem("bad-parameter", "from=%s is unknown: use now or oldest", Quote(from))
 	}
-	if r.cursor == "" {
-		return w, nil, nil
-	}
-	m, err := parseMarks(r.cursor, w.networks, w.asked)
-	return w, m, err
-}
-
-// client joins the topic of w and begins at m. It must leave.
-func (h *hub) client(ctx context.Context, w *watch, m marks, who string) (*client, error) {
-	t, err := h.join(ctx, w, who)
-	if err != nil {
-		return nil, err
-	}
-	c := &client{topic: t, at: m, who: who}
-	if m == nil {
-		c.at, _, _, _ = t.snapshot()
-	}
-	c.told = c.at.cursor(t.networks, t.asked)
-	return c, nil
-}
-
-// start is the first message of c.
-func (c *client) start() (*message, error) {
-	f, err := newFound(eventStart, StreamStart{c.text, c.names()}, ledger.Ord{})
-	return c.message(f, c.at), err
+	return a.Archive.OpenStream(ctx, r)
 }
 
 // endOf says why a stream ended; false if nobody is there to be told.
@@ -69,7 +37,7 @@ func endOf(ctx context.Context, err error) (StreamEnd, bool) {
 		return StreamEnd{"unauthorized", "the key is in the keys file no more, or its role is too low by now: ask the operator"}, true
 	case ctx.Err() != nil:
 		return StreamEnd{}, false
-	case errors.Is(err, errSlow):
+	case errors.Is(err, ErrSlow):
 		return StreamEnd{"slow", "more messages wait for the client than are kept for it; come again with the last id, and read faster or ask for less"}, true
 	case errors.Is(err, errGone):
 		return StreamEnd{}, false
@@ -87,18 +55,18 @@ var errGone = errors.New("the client is gone")
 
 // stream is GET /v1/stream: server-sent events.
 func (a *api) stream(ctx context.Context, q *request) (writer, error) {
-	r := streamRequest{q.params["q"], q.params["network"], q.params["from"], q.params["cursor"]}
+	r, from := StreamRequest{Query: q.params["q"], Network: q.params["network"], Cursor: q.params["cursor"]}, q.params["from"]
 	if ids := q.header.Values("Last-Event-ID"); len(ids) > 1 {
 		return nil, problem("bad-header", "there are %d Last-Event-ID headers: send one or none", len(ids))
 	} else if len(ids) == 1 && ids[0] != "" { // a browser that comes again repeats the parameters that it came with
-		r.cursor, r.from = ids[0], ""
+		r.Cursor, from = ids[0], ""
 		q.noteParam("Last-Event-ID", ids[0])
 	}
-	w, m, err := a.Archive.openStream(ctx, r)
+	w, err := a.openStream(ctx, r, from)
 	if err != nil {
 		return nil, err
 	}
-	q.noted.query = w.text
+	q.noted.query = w.Query()
 	if q.http.Method == http.MethodHead {
 		return func(w http.ResponseWriter) error {
 			eventHeaders(w)
@@ -107,11 +75,11 @@ func (a *api) stream(ctx context.Context, q *request) (writer, error) {
 		}, nil
 	}
 	return func(rw http.ResponseWriter) error {
-		c, err := a.hub.client(ctx, w, m, a.sharer(q.caller))
+		c, err := a.streams.Join(ctx, w, a.sharer(q.caller))
 		if err != nil {
 			return err
 		}
-		defer c.leave()
+		defer c.Leave()
 		return a.events(ctx, rw, c, q)
 	}, nil
 }
@@ -124,29 +92,28 @@ func eventHeaders(w http.ResponseWriter) {
 }
 
 // events sends what c gets as server-sent events.
-func (a *api) events(ctx context.Context, w http.ResponseWriter, c *client, q *request) error {
-	first, err := c.start()
+func (a *api) events(ctx context.Context, w http.ResponseWriter, c *Stream, q *request) error {
+	first, err := c.Start()
 	if err != nil {
 		return err
 	}
 	eventHeaders(w)
 	smallBuffer(q.http)
 	to := &eventSink{w: w, ctl: http.NewResponseController(w)}
-	c.to = to
-	if err = to.write([]byte("retry: 3000\n\n"), first.block); err == nil {
-		err = c.run(ctx)
+	if err = to.write([]byte("retry: 3000\n\n"), first.Block); err == nil {
+		err = c.Run(ctx, to)
 	}
-	q.noted.rows = c.rows
+	q.noted.rows = c.Rows()
 	end, told := endOf(ctx, err)
 	if !told {
 		return errGone
 	}
-	a.noteEnd(c.text, end, err)
-	f, err := newFound(eventEnd, end, ledger.Ord{})
+	a.noteEnd(c.Query(), end, err)
+	data, err := EncodeJSON(end)
 	if err != nil {
 		return err
 	}
-	return to.write([]byte("event: end\ndata: "), f.data, []byte("\n\n"))
+	return to.write([]byte("event: end\ndata: "), data, []byte("\n"))
 }
 
 // noteEnd tells the log of a stream that ended by a fault of ours.
@@ -164,15 +131,17 @@ type eventSink struct {
 	ctl *http.ResponseController
 }
 
-func (s *eventSink) send(batch []*message) error {
+// Send sends each message as an event.
+func (s *eventSink) Send(batch []*Message) error {
 	blocks := make([][]byte, len(batch))
 	for i, msg := range batch {
-		blocks[i] = msg.block
+		blocks[i] = msg.Block
 	}
 	return s.write(blocks...)
 }
 
-func (s *eventSink) beat(cursor string) error {
+// Beat is a comment, and tells the id that the client is to come again with.
+func (s *eventSink) Beat(cursor string) error {
 	if cursor == "" {
 		return s.write([]byte(": heartbeat\n\n"))
 	}
@@ -211,7 +180,7 @@ func smallBuffer(r *http.Request) {
 	for c != nil {
 		switch under := c.(type) {
 		case interface{ SetWriteBuffer(bytes int) error }:
-			_ = under.SetWriteBuffer(piece)
+			_ = under.SetWriteBuffer(StreamPiece)
 			return
 		case interface{ NetConn() net.Conn }:
 			c = under.NetConn()

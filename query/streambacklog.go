@@ -15,7 +15,7 @@ import (
 
 // backlog sends what a network holds from the client's mark to goal: what the planner finds, and in units that the index
 // does not have yet what their cones hold.
-func (c *client) backlog(ctx context.Context, i int, goal ledger.Ord) error {
+func (c *Stream) backlog(ctx context.Context, i int, goal ledger.Ord) error {
 	for c.at[i].Less(goal) {
 		if err := c.begin(ctx); err != nil {
 			return err
@@ -33,9 +33,9 @@ func (c *client) backlog(ctx context.Context, i int, goal ledger.Ord) error {
 }
 
 // begin waits for its turn to search, with heartbeats; finish ends it.
-func (c *client) begin(ctx context.Context) error {
+func (c *Stream) begin(ctx context.Context) error {
 	for {
-		timer := time.NewTimer(time.Until(c.sent.Add(heartbeat)))
+		timer := time.NewTimer(time.Until(c.sent.Add(Heartbeat)))
 		select {
 		case c.hub.work <- struct{}{}:
 			timer.Stop()
@@ -54,10 +54,10 @@ func (c *client) begin(ctx context.Context) error {
 	}
 }
 
-func (c *client) finish() { <-c.hub.work }
+func (c *Stream) finish() { <-c.hub.work }
 
 // search asks the planner for the first hits of a network from the client's mark to goal.
-func (c *client) search(ctx context.Context, i int, goal ledger.Ord) (*bound, answer, error) {
+func (c *Stream) search(ctx context.Context, i int, goal ledger.Ord) (*bound, answer, error) {
 	b, err := c.binding.network(ctx, c.networks[i], c.node)
 	if err != nil {
 		return nil, answer{}, err
@@ -77,7 +77,7 @@ func (c *client) search(ctx context.Context, i int, goal ledger.Ord) (*bound, an
 }
 
 // page sends the hits of an answer, and what the units hold that it did not search, as far as the answer tells.
-func (c *client) page(ctx context.Context, i int, b *bound, got answer, goal ledger.Ord) error {
+func (c *Stream) page(ctx context.Context, i int, b *bound, got answer, goal ledger.Ord) error {
 	stop := goal
 	if len(got.ords) == c.a.bounds.page {
 		stop = behindOrd(got.ords[len(got.ords)-1]) // there may be more behind it
@@ -128,7 +128,7 @@ func partsOf(units, searched ranges.Set) []ranges.Range {
 }
 
 // skip moves the client's mark to a unit, and tells what is missing before it.
-func (c *client) skip(ctx context.Context, i int, to uint64) error {
+func (c *Stream) skip(ctx context.Context, i int, to uint64) error {
 	if c.at[i].Seq >= to {
 		return nil
 	}
@@ -144,7 +144,7 @@ func (c *client) skip(ctx context.Context, i int, to uint64) error {
 	return c.moved(ctx, i, ledger.Ord{Seq: to})
 }
 
-func (c *client) record(ctx context.Context, i int, item Item, ord ledger.Ord) error {
+func (c *Stream) record(ctx context.Context, i int, item Item, ord ledger.Ord) error {
 	f, err := newFound(eventRecord, item, behindOrd(ord))
 	if err != nil {
 		return err
@@ -157,7 +157,7 @@ func (c *client) record(ctx context.Context, i int, item Item, ord ledger.Ord) e
 
 // scan looks at each record from the client's mark to end. It reads unit by unit, so that a slow client keeps nothing
 // open in the store.
-func (c *client) scan(ctx context.Context, i int, end ledger.Ord) error {
+func (c *Stream) scan(ctx context.Context, i int, end ledger.Ord) error {
 	for c.at[i].Less(end) {
 		if err := c.begin(ctx); err != nil {
 			return err
@@ -184,7 +184,7 @@ func (c *client) scan(ctx context.Context, i int, end ledger.Ord) error {
 }
 
 // hitsOf looks at the rest of one unit, up to end.
-func (c *client) hitsOf(ctx context.Context, i int, from, end ledger.Ord) (hits []found, err error) {
+func (c *Stream) hitsOf(ctx context.Context, i int, from, end ledger.Ord) (hits []found, err error) {
 	n := c.networks[i]
 	for cone, err := range c.a.store.Cones(ctx, n.ID, from.Seq, from.Seq) {
 		if err != nil {

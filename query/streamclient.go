@@ -10,43 +10,72 @@ import (
 )
 
 const (
-	heartbeat = 15 * time.Second
+	// Heartbeat is how long a stream may be silent.
+	Heartbeat = 15 * time.Second
 	// slowAfter is how long a client may take for a piece of its stream while more waits for it than the ring holds.
 	slowAfter = 5 * time.Second
-	piece     = 64 << 10 // bytes that are sent at once
+	// StreamPiece is how many bytes are sent at once.
+	StreamPiece = 64 << 10
 	soon      = 250 * time.Millisecond
 )
 
-// errSlow is why the stream of a client ends that cannot keep up.
-var errSlow = errors.New("query: the client is too slow for its stream")
+// ErrSlow is why the stream of a client ends that cannot keep up.
+var ErrSlow = errors.New("query: the client is too slow for its stream")
 
-// sink takes what a client is sent.
-type sink interface {
-	// send sends messages, in order. It blocks while the client is slow, and fails if it is gone.
-	send(batch []*message) error
-	// beat keeps the connection alive. cursor is where the stream is by now, "" if the client knows.
-	beat(cursor string) error
+// Sink takes what a client is sent.
+type Sink interface {
+	// Send sends messages, in order. It blocks while the client is slow, and fails if it is gone.
+	Send(batch []*Message) error
+	// Beat keeps the connection alive. cursor is where the stream is by now, "" if the client knows.
+	Beat(cursor string) error
 }
 
-// client is one stream of one client: what is held from its marks on, from the store, then what comes, from the topic.
-type client struct {
+// Stream is one stream of one client: what is held from its marks on, from the store, then what comes, from the topic. It
+// belongs to one goroutine.
+type Stream struct {
 	*topic
 	at   marks  // behind the last message that was sent
 	told string // cursor that the client knows
-	to   sink
+	to   Sink
 	who  string // whose share of topics it takes; "": of nobody
 	rows uint64 // records sent
 
 	binding *binding
 	match   []*matcher // one a network
 
-	waiting []*message // of the backlog
+	waiting []*Message // of the backlog
 	bytes   int64
 	sent    time.Time // when something was sent last
 }
 
-// run sends until ctx ends, the client is gone or too slow, or something fails, and returns why.
-func (c *client) run(ctx context.Context) error {
+// Join begins a stream of w. who is whose share of the streams it takes, "" for nobody's. Whoever joined must leave. It
+// fails with *BusyError.
+func (h *Streams) Join(ctx context.Context, w *Watch, who string) (*Stream, error) {
+	t, err := h.join(ctx, w, who)
+	if err != nil {
+		return nil, err
+	}
+	c := &Stream{topic: t, at: slices.Clone(w.begin), who: who}
+	if w.begin == nil {
+		c.at, _, _, _ = t.snapshot()
+	}
+	c.told = c.at.cursor(t.networks, t.asked)
+	return c, nil
+}
+
+// Start is the first message.
+func (c *Stream) Start() (*Message, error) {
+	f, err := newFound(eventStart, StreamStart{c.text, c.names()}, ledger.Ord{})
+	return c.message(f, c.at), err
+}
+
+// Rows is how many records were sent.
+func (c *Stream) Rows() uint64 { return c.rows }
+
+// Run sends until ctx ends, the client is gone or too slow, or something fails, and returns why: ErrSlow, what the sink
+// says, or an error of the archive.
+func (c *Stream) Run(ctx context.Context, to Sink) error {
+	c.to = to
 	c.binding, c.sent = c.topic.binding(), time.Now()
 	for _, n := range c.networks {
 		c.match = append(c.match, c.matcher(n))
@@ -77,13 +106,13 @@ func (c *client) run(ctx context.Context) error {
 }
 
 // live sends from the ring until the client is too late for it.
-func (c *client) live(ctx context.Context, next uint64) error {
+func (c *Stream) live(ctx context.Context, next uint64) error {
 	var took time.Duration
 	for {
-		batch, at, changed, err := c.from(next, piece)
+		batch, at, changed, err := c.from(next, StreamPiece)
 		switch {
 		case errors.Is(err, errFell) && took > slowAfter:
-			return errSlow
+			return ErrSlow
 		case errors.Is(err, errFell):
 			return nil
 		case err != nil:
@@ -109,13 +138,13 @@ func (c *client) live(ctx context.Context, next uint64) error {
 }
 
 // send sends a batch now.
-func (c *client) send(batch []*message) error {
-	if err := c.to.send(batch); err != nil {
+func (c *Stream) send(batch []*Message) error {
+	if err := c.to.Send(batch); err != nil {
 		return err
 	}
-	c.sent, c.told = time.Now(), batch[len(batch)-1].cursor
+	c.sent, c.told = time.Now(), batch[len(batch)-1].Cursor
 	for _, msg := range batch {
-		if msg.event == eventRecord {
+		if msg.Event == eventRecord {
 			c.rows++
 		}
 	}
@@ -123,9 +152,9 @@ func (c *client) send(batch []*message) error {
 }
 
 // wait returns when changed is closed, and sends heartbeats meanwhile.
-func (c *client) wait(ctx context.Context, changed <-chan struct{}) error {
+func (c *Stream) wait(ctx context.Context, changed <-chan struct{}) error {
 	for {
-		timer := time.NewTimer(time.Until(c.sent.Add(heartbeat)))
+		timer := time.NewTimer(time.Until(c.sent.Add(Heartbeat)))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -141,7 +170,7 @@ func (c *client) wait(ctx context.Context, changed <-chan struct{}) error {
 	}
 }
 
-func (c *client) beat() error {
+func (c *Stream) beat() error {
 	cursor := c.at.cursor(c.networks, c.asked)
 	if cursor == c.told {
 		cursor = ""
@@ -149,22 +178,22 @@ func (c *client) beat() error {
 		c.told = cursor
 	}
 	c.sent = time.Now()
-	return c.to.beat(cursor)
+	return c.to.Beat(cursor)
 }
 
 // add takes a message of the backlog.
-func (c *client) add(i int, f found) error {
+func (c *Stream) add(i int, f found) error {
 	c.at[i] = f.at
 	msg := c.message(f, c.at)
 	c.waiting, c.bytes = append(c.waiting, msg), c.bytes+msg.size()
-	if c.bytes >= piece {
+	if c.bytes >= StreamPiece {
 		return c.flush()
 	}
 	return nil
 }
 
 // moved sets the mark of a network, and sends what has waited for a while.
-func (c *client) moved(ctx context.Context, i int, at ledger.Ord) error {
+func (c *Stream) moved(ctx context.Context, i int, at ledger.Ord) error {
 	if c.at[i].Less(at) {
 		c.at[i] = at
 	}
@@ -174,13 +203,13 @@ func (c *client) moved(ctx context.Context, i int, at ledger.Ord) error {
 		return ctx.Err()
 	case len(c.waiting) > 0 && quiet > soon:
 		return c.flush()
-	case len(c.waiting) == 0 && quiet > heartbeat:
+	case len(c.waiting) == 0 && quiet > Heartbeat:
 		return c.beat()
 	}
 	return nil
 }
 
-func (c *client) flush() error {
+func (c *Stream) flush() error {
 	if len(c.waiting) == 0 {
 		return nil
 	}

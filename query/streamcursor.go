@@ -54,13 +54,13 @@ func (m marks) cursor(networks []Network, q [questionLen]byte) string {
 // parseMarks is the inverse of cursor. A network that the cursor does not name came later: it begins at its beginning.
 // Errors wrap ErrBadCursor.
 func parseMarks(text string, networks []Network, q [questionLen]byte) (marks, error) {
-	madeUp := fmt.Errorf("%s: %w: it was cut or made up", quote(text), ErrBadCursor)
+	madeUp := fmt.Errorf("%s: %w: it was cut or made up", Quote(text), ErrBadCursor)
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || strings.ContainsAny(text, "\r\n") || len(raw) < 3+questionLen {
 		return nil, madeUp
 	}
 	if raw[0] != cursorVersion || raw[1] != sortStream || !bytes.HasSuffix(raw, q[:]) {
-		return nil, fmt.Errorf("%s: %w", quote(text), ErrBadCursor)
+		return nil, fmt.Errorf("%s: %w", Quote(text), ErrBadCursor)
 	}
 	m, rest := make(marks, len(networks)), raw[3:len(raw)-questionLen]
 	var named []string
@@ -74,7 +74,7 @@ func parseMarks(text string, networks []Network, q [questionLen]byte) (marks, er
 		rest = rest[ledger.OrdLen:]
 		i := slices.IndexFunc(networks, func(n Network) bool { return n.Name == name })
 		if i < 0 || slices.Contains(named, name) {
-			return nil, fmt.Errorf("%s: %w", quote(text), ErrBadCursor)
+			return nil, fmt.Errorf("%s: %w", Quote(text), ErrBadCursor)
 		}
 		named = append(named, name)
 		m[i] = ord

@@ -11,41 +11,59 @@ import (
 	"permanode/ledger"
 )
 
-// watch is one query over some networks, checked, as streams ask it. It is read only.
-type watch struct {
+// Watch is a query over some networks, checked, and where a stream of its hits begins. It is read only.
+type Watch struct {
 	a        *Archive
 	all      []Network // of the archive
 	networks []Network // that are watched, by name
 	node     lang.Node
 	text     string // canonical
 	asked    [questionLen]byte
+	begin    marks // nil: now
 }
 
-// watch reads a query for one network, or for all if its name is empty. Errors are those of Search.
-func (a *Archive) watch(ctx context.Context, query, network string) (*watch, error) {
+// StreamRequest is what a stream is asked for.
+type StreamRequest struct {
+	Query   string // docs/query.md; "": everything
+	Network string // "": all
+	Cursor  string // of the last message that is there already; "": none is
+	Oldest  bool   // without a cursor: begin with the oldest unit, not with what is to come
+}
+
+// OpenStream judges a request. It fails with ErrBadCursor and the errors of [Archive.Search].
+func (a *Archive) OpenStream(ctx context.Context, r StreamRequest) (*Watch, error) {
 	all, err := a.Networks(ctx)
 	if err != nil {
 		return nil, err
 	}
-	w := &watch{a: a, all: all}
-	if w.networks, err = a.Select(ctx, network); err != nil {
+	w := &Watch{a: a, all: all}
+	if w.networks, err = a.Select(ctx, r.Network); err != nil {
 		return nil, err
 	}
-	if w.node, _, err = w.binding().read(ctx, query); err != nil {
+	if w.node, _, err = w.binding().read(ctx, r.Query); err != nil {
 		return nil, err
 	}
 	w.text = w.node.String()
-	w.asked = streamQuestion(w.text, network)
-	return w, nil
+	w.asked = streamQuestion(w.text, r.Network)
+	switch {
+	case r.Cursor != "":
+		w.begin, err = parseMarks(r.Cursor, w.networks, w.asked)
+	case r.Oldest:
+		w.begin = make(marks, len(w.networks))
+	}
+	return w, err
 }
 
 // binding belongs to one goroutine.
-func (w *watch) binding() *binding {
+func (w *Watch) binding() *binding {
 	return &binding{a: w.a, all: w.all, selected: w.networks, known: map[reading][]ledger.Key{}}
 }
 
+// Query is the canonical text of the query.
+func (w *Watch) Query() string { return w.text }
+
 // names are those of the networks.
-func (w *watch) names() []string {
+func (w *Watch) names() []string {
 	names := []string{}
 	for _, n := range w.networks {
 		names = append(names, n.Name)
@@ -54,7 +72,7 @@ func (w *watch) names() []string {
 }
 
 // now returns the place behind all that the networks hold, and what they hold.
-func (w *watch) now(ctx context.Context) (m marks, held []ranges.Set, err error) {
+func (w *Watch) now(ctx context.Context) (m marks, held []ranges.Set, err error) {
 	for _, n := range w.networks {
 		cov, err := w.a.store.Coverage(ctx, n.ID)
 		if err != nil {
@@ -104,7 +122,7 @@ type matcher struct {
 	look *looker
 }
 
-func (w *watch) matcher(n Network) *matcher {
+func (w *Watch) matcher(n Network) *matcher {
 	in := &bound{Network: n}
 	return &matcher{node: w.node, bind: unitTerms{&terms{b: w.binding(), in: in}, nil}, look: w.a.looker(in)}
 }

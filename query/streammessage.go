@@ -13,7 +13,6 @@ const (
 	eventStart  = "start"
 	eventRecord = "record"
 	eventNotice = "notice"
-	eventEnd    = "end"
 )
 
 // The kinds of notices.
@@ -51,39 +50,40 @@ type found struct {
 }
 
 func newFound(event string, v any, at ledger.Ord) (found, error) {
-	data, err := marshal(v)
+	data, err := EncodeJSON(v)
 	if err != nil {
 		return found{}, err
 	}
 	return found{event, data[:len(data)-1], at}, nil // without the line's end
 }
 
-// message is one message of a stream, encoded once for all who get it.
-type message struct {
-	event  string
-	cursor string
-	at     marks  // the place behind it, which cursor tells
-	data   []byte // JSON, inside block
-	block  []byte // as server-sent event
+// Message is one message of a stream, encoded once for all who get it.
+type Message struct {
+	Event  string // "start", "record" or "notice"
+	Cursor string // the place behind it
+	Data   []byte // JSON, one line, without its end; inside Block
+	Block  []byte // as server-sent event
+
+	at marks // which Cursor tells
 }
 
 // message is f in a stream that is at the place at behind it.
-func (w *watch) message(f found, at marks) *message {
-	msg := &message{event: f.event, at: slices.Clone(at), cursor: at.cursor(w.networks, w.asked)}
-	head := fmt.Sprintf("id: %s\nevent: %s\ndata: ", msg.cursor, f.event)
-	msg.block = make([]byte, 0, len(head)+len(f.data)+2)
-	msg.block = append(append(append(msg.block, head...), f.data...), "\n\n"...)
-	msg.data = msg.block[len(head) : len(msg.block)-2]
+func (w *Watch) message(f found, at marks) *Message {
+	msg := &Message{Event: f.event, at: slices.Clone(at), Cursor: at.cursor(w.networks, w.asked)}
+	head := fmt.Sprintf("id: %s\nevent: %s\ndata: ", msg.Cursor, f.event)
+	msg.Block = make([]byte, 0, len(head)+len(f.data)+2)
+	msg.Block = append(append(append(msg.Block, head...), f.data...), "\n\n"...)
+	msg.Data = msg.Block[len(head) : len(msg.Block)-2]
 	return msg
 }
 
 // size is about what a message takes in memory.
-func (msg *message) size() int64 {
-	return int64(len(msg.block) + len(msg.cursor) + 16*len(msg.at) + 160)
+func (msg *Message) size() int64 {
+	return int64(len(msg.Block) + len(msg.Cursor) + 16*len(msg.at) + 160)
 }
 
 // gaps are the notices of what is missing of a network in the units from..to.
-func (w *watch) gaps(ctx context.Context, n Network, from, to uint64) (out []found, err error) {
+func (w *Watch) gaps(ctx context.Context, n Network, from, to uint64) (out []found, err error) {
 	e, err := w.a.Extent(ctx, n)
 	if err != nil {
 		return nil, err

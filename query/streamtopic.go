@@ -23,9 +23,9 @@ const (
 	keptBytes        = 16 << 20      // but no more of them than this
 )
 
-// hub owns the live streams: one topic for each different question, whoever asks it, and the newest cones, read once for
+// Streams owns the live streams of an archive: one topic for each different question, whoever asks it, and the newest cones, read once for
 // all topics.
-type hub struct {
+type Streams struct {
 	a *Archive
 
 	mu     sync.Mutex // guards topics and shares
@@ -36,8 +36,9 @@ type hub struct {
 	work chan struct{} // those who search what is held
 }
 
-func newHub(a *Archive) *hub {
-	return &hub{a: a, topics: map[string]*topic{}, shares: map[string]map[*topic]int{}, work: make(chan struct{}, parallelBacklogs)}
+// NewStreams returns the streams of a; each is of all topics that they share.
+func NewStreams(a *Archive) *Streams {
+	return &Streams{a: a, topics: map[string]*topic{}, shares: map[string]map[*topic]int{}, work: make(chan struct{}, parallelBacklogs)}
 }
 
 // recent holds the newest cones that were read of a network.
@@ -48,7 +49,7 @@ type recent struct {
 }
 
 // cone returns a committed cone.
-func (h *hub) cone(ctx context.Context, n Network, seq uint64) (*seen, error) {
+func (h *Streams) cone(ctx context.Context, n Network, seq uint64) (*seen, error) {
 	got, _ := h.kept.LoadOrStore(n.ID, &recent{})
 	r := got.(*recent)
 	r.mu.Lock()
@@ -80,8 +81,8 @@ func (h *hub) cone(ctx context.Context, n Network, seq uint64) (*seen, error) {
 // its ring at their own pace; one that is too late for it reads the store. One goroutine a network, from the first
 // client to the last.
 type topic struct {
-	*watch
-	hub    *hub
+	*Watch
+	hub    *Streams
 	key    string
 	users  int // guarded by hub.mu
 	cancel context.CancelFunc
@@ -90,31 +91,36 @@ type topic struct {
 	mu      sync.Mutex // guards what follows
 	at      marks      // behind the last of ring
 	first   uint64     // number of ring[0]
-	ring    []*message
+	ring    []*Message
 	size    int64
 	most    int64
 	changed chan struct{} // closed when there is more in the ring, at moves, or at the end
 	err     error         // why it ended
 }
 
+// BusyError says that no more streams can be open.
+type BusyError struct{ Why string }
+
+func (e *BusyError) Error() string { return e.Why }
+
 // join returns the topic of w. Every one who joined must leave.
-func (h *hub) join(ctx context.Context, w *watch, who string) (*topic, error) {
+func (h *Streams) join(ctx context.Context, w *Watch, who string) (*topic, error) {
 	key := string(w.asked[:]) + "\x00" + fmt.Sprintf("%q", w.names()) + w.text
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	t := h.topics[key]
 	if mine := h.shares[who]; who != "" && mine[t] == 0 && len(mine) >= maxTopicsBy {
-		return nil, problem("overloaded", "%d different streams of yours are open, the most there may be: end one, or ask for more in one", maxTopicsBy)
+		return nil, &BusyError{fmt.Sprintf("%d different streams of yours are open, the most there may be: end one, or ask for more in one", maxTopicsBy)}
 	}
 	if t == nil {
 		if len(h.topics) >= maxTopics {
-			return nil, problem("overloaded", "%d different streams are open: ask again later, or for what another one asks", maxTopics)
+			return nil, &BusyError{fmt.Sprintf("%d different streams are open: ask again later, or for what another one asks", maxTopics)}
 		}
 		at, held, err := w.now(ctx)
 		if err != nil {
 			return nil, err
 		}
-		t = &topic{watch: w, hub: h, key: key, at: at, changed: make(chan struct{})}
+		t = &topic{Watch: w, hub: h, key: key, at: at, changed: make(chan struct{})}
 		var run context.Context
 		run, t.cancel = context.WithCancel(context.WithoutCancel(ctx)) // it may outlive the client that came first
 		h.topics[key] = t
@@ -132,7 +138,7 @@ func (h *hub) join(ctx context.Context, w *watch, who string) (*topic, error) {
 }
 
 // share divides the memory of rings.
-func (h *hub) share() {
+func (h *Streams) share() {
 	most := int64(ringBytes)
 	if n := int64(len(h.topics)); n > 0 {
 		most = max(leastRing, most/n)
@@ -145,8 +151,8 @@ func (h *hub) share() {
 	}
 }
 
-// leave gives back what the client took.
-func (c *client) leave() {
+// Leave gives back what the stream took.
+func (c *Stream) Leave() {
 	h := c.hub
 	h.mu.Lock()
 	if mine := h.shares[c.who]; mine[c.topic] > 1 {
@@ -317,7 +323,7 @@ var errFell = errors.New("query: too late for the ring")
 
 // from returns messages from number next on, as many as fit most bytes, one at least. Without any it returns where the
 // topic is and what tells of the next.
-func (t *topic) from(next uint64, most int64) (batch []*message, at marks, changed <-chan struct{}, err error) {
+func (t *topic) from(next uint64, most int64) (batch []*Message, at marks, changed <-chan struct{}, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if next < t.first {

@@ -25,7 +25,7 @@ const (
 	maxFrame     = 64 << 10 // bytes that a client may send at once
 	maxRefused   = 20       // frames that may be wrong
 	maxTopicName = 64
-	pongTime     = 3 * heartbeat
+	pongTime     = 3 * Heartbeat
 	closeTime    = 2 * time.Second // for the other side to answer a close
 	askRate      = 20              // frames a second, after the first hundred
 )
@@ -36,7 +36,7 @@ func (a *api) ws(ctx context.Context, q *request) (writer, error) {
 		return nil, problem("upgrade-required", "this is a WebSocket: open it as ws://…%s; the same messages come over HTTP at /v1/stream", q.route.pattern)
 	}
 	if !a.sites.sameSite(q.http) {
-		return nil, problem("cross-site", "a page of another origin (%s) opens this: list it in api.cors of the config, if it may", quote(q.http.Header.Get("Origin")))
+		return nil, problem("cross-site", "a page of another origin (%s) opens this: list it in api.cors of the config, if it may", Quote(q.http.Header.Get("Origin")))
 	}
 	return func(w http.ResponseWriter) error {
 		smallBuffer(q.http)
@@ -230,14 +230,14 @@ func (s *socket) alive() {
 }
 
 func (s *socket) ping() {
-	tick := time.NewTicker(heartbeat)
+	tick := time.NewTicker(Heartbeat)
 	defer tick.Stop()
 	for {
 		select {
 		case <-s.ctx.Done():
 			return
 		case <-tick.C:
-			_ = s.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(heartbeat)) // one that cannot be sent has no pong
+			_ = s.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(Heartbeat)) // one that cannot be sent has no pong
 		}
 	}
 }
@@ -337,7 +337,7 @@ func (s *socket) obey(frame []byte) (string, error) {
 		return "", err
 	}
 	if r.ID == "" || len(r.ID) > maxTopicName || strings.ContainsFunc(r.ID, func(c rune) bool { return c < ' ' || c > '~' }) {
-		return "", problem("bad-parameter", "the id %s is empty, longer than %d bytes or not printable ASCII: name the subscription", quote(r.ID), maxTopicName)
+		return "", problem("bad-parameter", "the id %s is empty, longer than %d bytes or not printable ASCII: name the subscription", Quote(r.ID), maxTopicName)
 	}
 	return r.ID, s.subscribe(r)
 }
@@ -374,30 +374,29 @@ func (s *socket) begin(r asking, lines *sublines) error {
 	open := len(s.subs)
 	s.mu.Unlock()
 	if taken {
-		return problem("bad-parameter", "the subscription %s is open: unsubscribe first, or take another id", quote(r.ID))
+		return problem("bad-parameter", "the subscription %s is open: unsubscribe first, or take another id", Quote(r.ID))
 	}
 	if open >= maxTopicsOf {
 		return problem("overloaded", "%d subscriptions are open on this connection, the most there may be: unsubscribe one", open)
 	}
 	judge, stop := context.WithTimeout(s.ctx, usual.handler)
 	defer stop()
-	w, m, err := s.a.Archive.openStream(judge, streamRequest{r.Q, r.Network, r.From, r.Cursor})
+	w, err := s.a.openStream(judge, StreamRequest{Query: r.Q, Network: r.Network, Cursor: r.Cursor}, r.From)
 	if err != nil {
 		return err
 	}
-	c, err := s.a.hub.client(judge, w, m, s.a.sharer(s.q.caller))
+	c, err := s.a.streams.Join(judge, w, s.a.sharer(s.q.caller))
 	if err != nil {
 		return err
 	}
-	if err := lines.begin(judge, w.text); err != nil {
-		c.leave()
+	if err := lines.begin(judge, w.Query()); err != nil {
+		c.Leave()
 		return err
 	}
 	name, _ := json.Marshal(r.ID) // a text
 	sub := &subscription{s: s, id: r.ID, head: `"id":` + string(name), lines: lines}
 	var ctx context.Context
 	ctx, sub.cancel = context.WithCancel(s.ctx)
-	c.to = sub
 	s.mu.Lock()
 	s.subs[r.ID] = sub
 	s.mu.Unlock()
@@ -410,23 +409,23 @@ func (s *socket) unsubscribe(id string) error {
 	sub := s.subs[id]
 	s.mu.Unlock()
 	if sub == nil {
-		return problem("bad-parameter", "there is no subscription %s on this connection", quote(id))
+		return problem("bad-parameter", "there is no subscription %s on this connection", Quote(id))
 	}
 	sub.cancel()
 	return nil
 }
 
 // run sends what a subscription gets, and says why it ends.
-func (sub *subscription) run(ctx context.Context, c *client) {
+func (sub *subscription) run(ctx context.Context, c *Stream) {
 	defer sub.cancel()
-	first, err := c.start()
+	first, err := c.Start()
 	if err == nil {
-		err = sub.send([]*message{first})
+		err = sub.Send([]*Message{first})
 	}
 	if err == nil {
-		err = c.run(ctx)
+		err = c.Run(ctx, sub)
 	}
-	c.leave()
+	c.Leave()
 	end := StreamEnd{"unsubscribed", "the client asked for it"}
 	if ctx.Err() == nil {
 		end, _ = endOf(ctx, err)
@@ -434,22 +433,22 @@ func (sub *subscription) run(ctx context.Context, c *client) {
 	s := sub.s
 	s.mu.Lock()
 	delete(s.subs, sub.id)
-	s.q.noted.rows += c.rows
+	s.q.noted.rows += c.Rows()
 	s.mu.Unlock()
 	told := false
 	switch {
 	case s.ctx.Err() != nil:
 	case errors.Is(err, errGone):
 		s.end(websocket.ClosePolicyViolation, fmt.Sprintf("slow: a message was not taken within %s", usual.stream))
-	case errors.Is(err, errSlow):
+	case errors.Is(err, ErrSlow):
 		s.end(websocket.ClosePolicyViolation, "slow: too many messages wait; come again with the last cursor")
 	default:
-		s.a.noteEnd(c.text, end, err)
-		if data, err := marshal(end); err == nil {
+		s.a.noteEnd(c.Query(), end, err)
+		if data, err := EncodeJSON(end); err == nil {
 			told = sub.say([][]byte{[]byte(`{"type":"end",`), []byte(sub.head), []byte(`,"data":`), data[:len(data)-1], []byte("}")}) == nil
 		}
 	}
-	sub.lines.end(c.rows, sub.bytes, told)
+	sub.lines.end(c.Rows(), sub.bytes, told)
 }
 
 // say sends frames, and counts what was sent.
@@ -466,19 +465,19 @@ func (sub *subscription) say(frames ...[][]byte) error {
 	return nil
 }
 
-// send is the sink of a stream.
-func (sub *subscription) send(batch []*message) error {
+// Send sends each message as a frame.
+func (sub *subscription) Send(batch []*Message) error {
 	frames := make([][][]byte, 0, len(batch))
 	for _, msg := range batch {
 		frames = append(frames, [][]byte{
-			[]byte(`{"type":"` + msg.event + `",`), []byte(sub.head), []byte(`,"cursor":"` + msg.cursor + `","data":`), msg.data, []byte("}"),
+			[]byte(`{"type":"` + msg.Event + `",`), []byte(sub.head), []byte(`,"cursor":"` + msg.Cursor + `","data":`), msg.Data, []byte("}"),
 		})
 	}
 	return sub.say(frames...)
 }
 
-// beat tells where the stream is; the connection itself is kept alive by pings.
-func (sub *subscription) beat(cursor string) error {
+// Beat tells where the stream is; the connection itself is kept alive by pings.
+func (sub *subscription) Beat(cursor string) error {
 	if cursor == "" {
 		return nil
 	}
@@ -486,7 +485,7 @@ func (sub *subscription) beat(cursor string) error {
 }
 
 func (s *socket) tell(v any) error {
-	data, err := marshal(v)
+	data, err := EncodeJSON(v)
 	if err != nil {
 		return err
 	}
