@@ -21,7 +21,7 @@ tools: ## schemathesis, the TypeScript compiler and promtool, in bin/tools
 
 client: ## the types of the TypeScript client, made of the description of the API
 	sh tools/have.sh typescript
-	bin/tools/typescript/node_modules/.bin/openapi-typescript query/openapi.yaml -o query/client/typescript/api.ts
+	bin/tools/typescript/node_modules/.bin/openapi-typescript query/api/openapi.yaml -o query/client/typescript/api.ts
 
 check: ## format, vet, staticcheck, modules, shape of the house
 	@files=$$($(TOOL) gofumpt -l . ) && if [ -n "$$files" ]; then echo "gofumpt differs (go tool -modfile=tools/go.mod gofumpt -w .):"; echo "$$files"; exit 1; fi
@@ -44,7 +44,7 @@ bench: ## the benchmarks of single packages
 	$(GO) test -run '^$$' -bench . -skip Figures -benchtime 3x ./...
 
 figures: ## ours beside the floors, in one run: the table of docs/performance.md; FIGURES_RECORDS=1000000 for the large one
-	$(GO) test -run '^$$' -bench Figures -benchtime 1x -timeout 4h ./cmd/permanode ./query
+	$(GO) test -run '^$$' -bench Figures -benchtime 1x -timeout 4h ./cmd/permanode ./query/api
 
 peers: ## search and ingest beside SQLite FTS5 and PostgreSQL 15 (needs a C compiler and its programs): docs/performance.md
 	cd bench && $(GO) run -tags sqlite_fts5 . -records $${PEERS_RECORDS:-200000}

@@ -37,6 +37,9 @@ var private = map[string]string{
 	"ledger/rebased":   "ledger/eras ingest/iotanode internal/replay/iotareplay",
 }
 
+// testHelp is what tests of several packages share. Like tests it may know eras and engines, and nothing else imports it.
+const testHelp = "query/querytest"
+
 func under(pkg, tree string) bool { return pkg == tree || strings.HasPrefix(pkg, tree+"/") }
 
 // row returns the longest key of m that pkg lies under.
@@ -64,8 +67,14 @@ func TestImports(t *testing.T) {
 			if to := row(rank, imp); to != "" && to != home && rank[to] >= rank[home] {
 				t.Errorf("%s (rank %d) must not import %s (rank %d): import only lower ranks", pkg, rank[home], imp, rank[to])
 			}
+			if pkg == "query" && imp == "net/http" {
+				t.Errorf("%s must not import %s: it answers, query/api carries", pkg, imp)
+			}
+			if under(imp, testHelp) {
+				t.Errorf("%s must not import %s: it is for tests", pkg, imp)
+			}
 			p := row(private, imp)
-			if p == "" || under(pkg, p) || under(pkg, "cmd") {
+			if p == "" || under(pkg, p) || under(pkg, "cmd") || under(pkg, testHelp) {
 				continue
 			}
 			if !slices.ContainsFunc(strings.Fields(private[p]), func(tree string) bool { return under(pkg, tree) }) {
@@ -79,6 +88,7 @@ func TestImports(t *testing.T) {
 var eraHome = []string{
 	"ledger/legacy", "ledger/chrysalis", "ledger/stardust", "ledger/rebased", "ledger/eras", "query/compat",
 	"ingest/hornet0", "ingest/hornet1", "ingest/hornet2", "ingest/iotanode", "internal/replay/iotareplay", "cmd", "testdata", "bench",
+	testHelp,
 }
 
 var eraName = regexp.MustCompile(`(?i)\b(legacy|chrysalis|stardust|rebased)\b`)

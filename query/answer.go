@@ -123,7 +123,7 @@ func (a *Archive) countOf(ctx context.Context, n *bound, p plan, q ask) (places,
 
 // facetsOf counts the facets of what byKeys finds: from the records where they are few, else from the index.
 func (a *Archive) facetsOf(ctx context.Context, n *bound, p plan, postings uint64, q ask) (map[string]index.FacetCounts, error) {
-	if postings > a.bounds.mostCandidates && a.index != nil && !slices.ContainsFunc(p.keys, func(k ledger.Key) bool { return !indexedKey(k) }) {
+	if postings > a.bounds.MostCandidates && a.index != nil && !slices.ContainsFunc(p.keys, func(k ledger.Key) bool { return !indexedKey(k) }) {
 		got, err := a.searchHeld(ctx, n, index.Request{Net: n.ID, Query: n.node, Facets: q.facets, FacetTop: facetTop})
 		if n.have.Minus(got.Searched).Len() > 0 {
 			inexact(got.Facets)
@@ -334,7 +334,7 @@ func (a *Archive) withoutStored(ctx context.Context, n *bound) (rest lang.Node, 
 	if err != nil {
 		return rest, nil, err
 	}
-	if counts.sum > a.bounds.mostCandidates {
+	if counts.sum > a.bounds.MostCandidates {
 		return rest, nil, &BroadError{counts.sum}
 	}
 	for ord, err := range a.union(ctx, n, stored, n.have, ask{}) {

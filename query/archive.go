@@ -28,7 +28,7 @@ type Archive struct {
 	store  storage.Reader
 	codec  func(ledger.Era) (ledger.Codec, bool)
 	index  Index // nil: there is none
-	bounds bounds
+	bounds Bounds
 
 	mu     sync.Mutex // guards trusts
 	trusts map[string]ledger.Trust

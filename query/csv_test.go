@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"permanode/query"
+	"permanode/query/querytest"
 )
 
 // awkward are tags and payloads whose cells are dangerous in a table (FR-26), or no text at all.
@@ -28,23 +29,23 @@ func formula(cell string) bool {
 
 // Somebody else's text becomes no formula, a record is one row, and the bytes are beside it (FR-26, FR-13).
 func TestTableOfAwkwardTexts(t *testing.T) {
-	l := newLibrary(t)
-	id := l.network("n", "")
+	l := querytest.NewLibrary(t)
+	id := l.AddNetwork("n", "")
 	var raws []string
 	for _, text := range awkward {
 		raws = append(raws, text+"|addr1A|payload", "-|addr1A|"+text, "|addr1A|"+text)
 	}
-	l.unit(id, 1, 1637899290000, raws...)
-	text, done, err := exported(t, l.plain(), query.ExportRequest{Format: query.CSV})
+	l.AddUnit(id, 1, 1637899290000, raws...)
+	text, done, err := querytest.Exported(t, l.Plain(), query.ExportRequest{Format: query.CSV})
 	if err != nil || done.Rows != uint64(len(raws)) {
 		t.Fatal(done, err)
 	}
-	lines, _, _ := exported(t, l.plain(), query.ExportRequest{Format: query.NDJSON})
+	lines, _, _ := querytest.Exported(t, l.Plain(), query.ExportRequest{Format: query.NDJSON})
 	ndjson := strings.Split(lines, "\n")
 	if strings.Contains(text, "\x00") || strings.HasPrefix(text, "\ufeff") || !strings.HasSuffix(text, "\r\n") {
 		t.Error("the table holds a raw zero byte, a byte order mark, or does not end in CRLF")
 	}
-	rows := must(csv.NewReader(strings.NewReader(text)).ReadAll())
+	rows := querytest.Must(csv.NewReader(strings.NewReader(text)).ReadAll())
 	at := map[string]int{}
 	for i, c := range query.ExportColumns {
 		at[c.Name] = i
@@ -95,15 +96,15 @@ func TestTableOfAwkwardTexts(t *testing.T) {
 
 // The time zone of the machine changes no byte (FR-27). The commands are run under TZ in export.txt.
 func TestTableKnowsNoTimeZone(t *testing.T) {
-	l := newLibrary(t)
-	l.unit(l.network("n", ""), 1, 1637899290000, "T|addr1A|x")
+	l := querytest.NewLibrary(t)
+	l.AddUnit(l.AddNetwork("n", ""), 1, 1637899290000, "T|addr1A|x")
 	own := time.Local
 	defer func() { time.Local = own }()
 	var all []string
 	for _, zone := range []string{"America/New_York", "Asia/Tokyo", "UTC"} {
-		time.Local = must(time.LoadLocation(zone))
+		time.Local = querytest.Must(time.LoadLocation(zone))
 		for _, format := range []string{query.CSV, query.NDJSON} {
-			text, _, err := exported(t, l.plain(), query.ExportRequest{Format: format})
+			text, _, err := querytest.Exported(t, l.Plain(), query.ExportRequest{Format: format})
 			if err != nil || !strings.Contains(text, "2021-11-26T04:01:30Z") {
 				t.Errorf("%s: %v %s", zone, err, text)
 			}
@@ -117,11 +118,11 @@ func TestTableKnowsNoTimeZone(t *testing.T) {
 
 // What a unit did itself has no place, no state and no tag.
 func TestTableOfAUnit(t *testing.T) {
-	l := newLibrary(t)
-	id := l.network("n", "")
-	l.unit(id, 1, 1000, "T|addr1A|x")
-	text, _, err := exported(t, l.plain(), query.ExportRequest{Format: query.CSV, Query: "id:0x" + l.cones[id][1].Unit.ID.String()})
-	rows := must(csv.NewReader(strings.NewReader(text)).ReadAll())
+	l := querytest.NewLibrary(t)
+	id := l.AddNetwork("n", "")
+	l.AddUnit(id, 1, 1000, "T|addr1A|x")
+	text, _, err := querytest.Exported(t, l.Plain(), query.ExportRequest{Format: query.CSV, Query: "id:0x" + l.Held[id][1].Unit.ID.String()})
+	rows := querytest.Must(csv.NewReader(strings.NewReader(text)).ReadAll())
 	if err != nil || len(rows) != 2 || rows[1][2] != "" || rows[1][4] != "" || rows[1][5] != "" || rows[1][7] != "unit" || rows[1][10] != "" {
 		t.Errorf("%v %q", err, rows)
 	}
@@ -129,8 +130,8 @@ func TestTableOfAUnit(t *testing.T) {
 
 // /v1/columns and docs/csv.md describe the tables as they are.
 func TestColumnsAreDocumented(t *testing.T) {
-	got := get(t, api(sample()), "/v1/columns").json(t)
-	docs := string(must(os.ReadFile("../docs/csv.md")))
+	got := querytest.Get(t, querytest.ServiceOf(querytest.Sample()), "/v1/columns").Json(t)
+	docs := string(querytest.Must(os.ReadFile("../docs/csv.md")))
 	tables := got["tables"].([]any)
 	if len(tables) == 0 {
 		t.Fatal("no table")

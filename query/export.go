@@ -118,8 +118,8 @@ type Export struct {
 	Query   string // canonical; "" for everything
 	Missing error  // what is missing, as far as it is known beforehand; wraps storage.ErrIncomplete; nil: nothing
 
-	format  string
-	rows    func(ctx context.Context, out *rowWriter, progress Progress) (missing, failed error)
+	format string
+	rows   func(ctx context.Context, out *rowWriter, progress Progress) (missing, failed error)
 }
 
 // OpenExport judges a request: it fails with *PlaceError and the errors of [Archive.Search]. The first page of a query is
@@ -151,7 +151,7 @@ func (a *Archive) OpenExport(ctx context.Context, req ExportRequest) (*Export, e
 	}
 	patience := time.Duration(0)
 	if req.Wait {
-		patience = a.bounds.patience
+		patience = a.bounds.Patience
 	}
 	first, err := s.patientPage(ctx, cursor, patience)
 	e.Query, e.Missing = s.text, first.unsearched()
@@ -173,7 +173,7 @@ func (a *Archive) OpenExport(ctx context.Context, req ExportRequest) (*Export, e
 func (s *search) patientPage(ctx context.Context, cursor string, patience time.Duration) (SearchResult, error) {
 	const pause = 200 * time.Millisecond
 	for ; ; patience -= pause {
-		got, err := s.page(ctx, cursor, s.a.bounds.page, true)
+		got, err := s.page(ctx, cursor, s.a.bounds.Page, true)
 		if err != nil || !got.Behind || patience <= 0 {
 			return got, err
 		}

@@ -103,7 +103,7 @@ func roles(r ledger.Role) []string {
 // Found is one page of places, in the order of (network name, ordinal).
 type Found struct {
 	Hits     []Hit
-	Next     string // cursor of the next page; "" at the end
+	Next     string   // cursor of the next page; "" at the end
 	Total    Total    // an upper bound where several readings of the identifier have answers
 	Searched []Extent // one a network asked
 }

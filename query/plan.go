@@ -11,18 +11,21 @@ import (
 	"permanode/ledger"
 )
 
-// bounds say how much the planner answers from the store by looking at each candidate, while the index is current
+// Bounds say how much the planner answers from the store by looking at each candidate, while the index is current
 // ("few": as fast as the index) and while it cannot tell ("most": about a second). No result depends on them.
-type bounds struct {
-	fewCandidates, mostCandidates uint64
-	fewTags, mostTags             int // distinct tags that a prefix is taken apart into
-	page                          int // hits that a walk over all of them takes at once
-	// patience is how long an export waits for the index to reach what the store holds. Units that were committed a
+type Bounds struct {
+	FewCandidates, MostCandidates uint64
+	FewTags, MostTags             int // distinct tags that a prefix is taken apart into
+	Page                          int // hits that a walk over all of them takes at once
+	// Patience is how long an export waits for the index to reach what the store holds. Units that were committed a
 	// moment ago are in it in the next; an index that is being built is not waited for.
-	patience time.Duration
+	Patience time.Duration
 }
 
-var usualBounds = bounds{page: 5000, patience: 3 * time.Second, fewCandidates: 32, mostCandidates: 20_000, fewTags: 64, mostTags: 1024}
+var usualBounds = Bounds{Page: 5000, Patience: 3 * time.Second, FewCandidates: 32, MostCandidates: 20_000, FewTags: 64, MostTags: 1024}
+
+// Bounds are those of a. Tests and benchmarks that force a way change them, before the first question.
+func (a *Archive) Bounds() *Bounds { return &a.bounds }
 
 // How a question is answered.
 const (
@@ -55,9 +58,9 @@ func (a *Archive) plan(ctx context.Context, n *bound) (plan, error) {
 		return plan{how: planNone}, nil
 	}
 	current := a.index != nil && lang.Intersect(n.have, n.scope).Minus(n.done).Len() == 0
-	tags, candidates := a.bounds.mostTags, a.bounds.mostCandidates
+	tags, candidates := a.bounds.MostTags, a.bounds.MostCandidates
 	if current {
-		tags, candidates = a.bounds.fewTags, a.bounds.fewCandidates
+		tags, candidates = a.bounds.FewTags, a.bounds.FewCandidates
 	}
 	p := plan{how: planIndex, units: n.have, node: n.node}
 	opened, err := a.openPrefixes(ctx, n, tags)
@@ -77,7 +80,7 @@ func (a *Archive) plan(ctx context.Context, n *bound) (plan, error) {
 			return p, nil
 		}
 		counts, err := a.counts(ctx, n, keys, p.units)
-		if counts.several && counts.sum > a.bounds.mostCandidates {
+		if counts.several && counts.sum > a.bounds.MostCandidates {
 			p.how = planIndex // to count them without repetition it knows a quicker way
 		}
 		return p, err

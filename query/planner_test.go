@@ -9,24 +9,25 @@ import (
 
 	"permanode/index"
 	"permanode/query"
+	"permanode/query/querytest"
 	"permanode/storage"
 )
 
 // Facets count all hits, however they are found.
 func TestFacets(t *testing.T) {
-	l := newLibrary(t)
+	l := querytest.NewLibrary(t)
 	for _, name := range []string{"m", "n"} {
-		id := l.network(name, "")
-		l.unit(id, 1, day, "A|addr1A|x", "B|addr1A|x", "A|addr1A|x")
-		l.unit(id, 2, 2*day, "A|addr1A|x")
+		id := l.AddNetwork(name, "")
+		l.AddUnit(id, 1, querytest.Day, "A|addr1A|x", "B|addr1A|x", "A|addr1A|x")
+		l.AddUnit(id, 2, 2*querytest.Day, "A|addr1A|x")
 	}
-	l.catchUp()
+	l.CatchUp()
 	want := `map[day:{[{1970-01-02 6} {1970-01-03 2}] 0 true} kind:{[{none 6} {data 2}] 0 true} state:{[{applied 4} {conflicting 2} {no-transaction 2}] 0 true} tag:{[{0x41 6} {0x42 2}] 0 true}]`
 	for _, text := range []string{"addr:addr1A", "x", "addr:addr1A text:x", "NOT tag:C"} {
 		for _, candidates := range []uint64{0, 1000} {
-			a := l.indexed()
-			a.Bounds(candidates, 10)
-			got, err := a.Search(t.Context(), query.SearchRequest{Networks: must(a.Networks(t.Context())), Query: text, Limit: 1, Facets: []string{"tag", "kind", "state", "day"}})
+			a := l.Indexed()
+			force(a, candidates, 10)
+			got, err := a.Search(t.Context(), query.SearchRequest{Networks: querytest.Must(a.Networks(t.Context())), Query: text, Limit: 1, Facets: []string{"tag", "kind", "state", "day"}})
 			if fmt.Sprint(got.Facets) != want || err != nil {
 				t.Errorf("%s: %v, %v\nwant %s", text, got.Facets, err, want)
 			}
@@ -36,25 +37,25 @@ func TestFacets(t *testing.T) {
 
 // TestPlansAgree: whichever way the planner takes, hits, totals and pages are the same.
 func TestPlansAgree(t *testing.T) {
-	l := newLibrary(t)
+	l := querytest.NewLibrary(t)
 	r := rand.New(rand.NewPCG(1, 2))
 	words := []string{"red", "green", "blue", "red-green"}
 	var ids []string
 	for _, name := range []string{"m", "n"} {
-		id := l.network(name, "")
+		id := l.AddNetwork(name, "")
 		for seq := range uint64(30) {
 			var raws []string
 			for range r.IntN(5) {
 				raws = append(raws, fmt.Sprintf("T%d|addr1%d|%s %d", r.IntN(9), r.IntN(4), words[r.IntN(len(words))], r.IntN(3)))
 			}
-			l.unit(id, seq, int64(seq)*day/3, raws...)
-			for _, rec := range l.cones[id][seq].Records {
+			l.AddUnit(id, seq, int64(seq)*querytest.Day/3, raws...)
+			for _, rec := range l.Held[id][seq].Records {
 				ids = append(ids, rec.ID.String())
 			}
-			ids = append(ids, l.cones[id][seq].Unit.ID.String())
+			ids = append(ids, l.Held[id][seq].Unit.ID.String())
 		}
 	}
-	l.catchUp()
+	l.CatchUp()
 	var term func(depth int) string
 	term = func(depth int) string {
 		if depth > 0 {
@@ -81,9 +82,9 @@ func TestPlansAgree(t *testing.T) {
 			candidates uint64
 			tags       int
 		}{{0, 0}, {3, 3}, {1 << 20, 1 << 10}} {
-			a := l.indexed()
-			a.Bounds(b.candidates, b.tags)
-			a.Stored(1 << 20)
+			a := l.Indexed()
+			force(a, b.candidates, b.tags)
+			a.Bounds().MostCandidates = 1 << 20
 			hits, got, err := search(t, a, text, order, limit)
 			answer := fmt.Sprint(hits, got.Total, got.Complete, err)
 			if first == "" {
@@ -102,18 +103,18 @@ func TestPlansAgree(t *testing.T) {
 
 // The index goes on while a search runs: the answer is of the units that were held when it began.
 func TestIndexAhead(t *testing.T) {
-	l := newLibrary(t)
-	id := l.network("n", "")
-	l.unit(id, 1, day, "T||x", "T||y")
-	l.catchUp()
-	a := query.New(l.memory, codecs)
-	grow := &growing{Index: l.index, grow: func() {
-		l.unit(id, l.cover[id].Spans[0].Hi+1, day, "T||x")
-		l.catchUp()
+	l := querytest.NewLibrary(t)
+	id := l.AddNetwork("n", "")
+	l.AddUnit(id, 1, querytest.Day, "T||x", "T||y")
+	l.CatchUp()
+	a := query.New(l.Memory, querytest.Codecs)
+	grow := &growing{Index: l.Index, grow: func() {
+		l.AddUnit(id, l.Cover[id].Spans[0].Hi+1, querytest.Day, "T||x")
+		l.CatchUp()
 	}}
 	a.UseIndex(grow)
 	for range 3 {
-		got, err := a.Search(t.Context(), query.SearchRequest{Networks: must(a.Networks(t.Context())), Query: "x OR z NOT tag:U"})
+		got, err := a.Search(t.Context(), query.SearchRequest{Networks: querytest.Must(a.Networks(t.Context())), Query: "x OR z NOT tag:U"})
 		if err != nil || got.Total.Value != uint64(len(got.Hits)) || len(got.Searched[0].Ranges) != 1 {
 			t.Fatal(got, err)
 		}
@@ -136,19 +137,19 @@ func (g *growing) Search(ctx context.Context, req index.Request) (index.Result, 
 
 // A list that loses a part of the index on the way is not complete, whatever its first page said.
 func TestEachLosesAShard(t *testing.T) {
-	l := newLibrary(t)
-	id := l.network("n", "")
+	l := querytest.NewLibrary(t)
+	id := l.AddNetwork("n", "")
 	var raws []string
 	for i := range 150 {
 		raws = append(raws, fmt.Sprintf("-||word %d", i))
 	}
-	l.unit(id, 1, day, raws...)
-	l.catchUp()
-	a := query.New(l.memory, codecs)
-	a.UseIndex(&failing{Index: l.index, good: 1})
-	a.Page(100)
+	l.AddUnit(id, 1, querytest.Day, raws...)
+	l.CatchUp()
+	a := query.New(l.Memory, querytest.Codecs)
+	a.UseIndex(&failing{Index: l.Index, good: 1})
+	a.Bounds().Page = 100
 	rows := 0
-	got, err := a.Each(t.Context(), query.SearchRequest{Networks: must(a.Networks(t.Context())), Query: "word 7 OR word"}, func(query.Item) error {
+	got, err := a.Each(t.Context(), query.SearchRequest{Networks: querytest.Must(a.Networks(t.Context())), Query: "word 7 OR word"}, func(query.Item) error {
 		rows++
 		return nil
 	})
@@ -168,4 +169,10 @@ func (f *failing) Search(ctx context.Context, req index.Request) (index.Result, 
 		return index.Result{Problems: []string{"shard 1-1 cannot be read"}}, nil
 	}
 	return f.Index.Search(ctx, req)
+}
+
+// force sets what the planner answers from the store: nothing or everything forces its way.
+func force(a *query.Archive, candidates uint64, tags int) {
+	b := a.Bounds()
+	b.FewCandidates, b.MostCandidates, b.FewTags, b.MostTags = candidates, candidates, tags, tags
 }

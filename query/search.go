@@ -339,7 +339,7 @@ func (a *Archive) Each(ctx context.Context, req SearchRequest, do func(Item) err
 	if err != nil {
 		return SearchResult{}, err
 	}
-	first, err := s.page(ctx, req.Cursor, a.bounds.page, true)
+	first, err := s.page(ctx, req.Cursor, a.bounds.Page, true)
 	if err != nil {
 		return SearchResult{}, err
 	}
@@ -368,7 +368,7 @@ func (s *search) walk(ctx context.Context, first SearchResult, do func(item *Ite
 			return first, nil
 		}
 		var err error
-		if got, err = s.page(ctx, got.Next, s.a.bounds.page, false); err != nil {
+		if got, err = s.page(ctx, got.Next, s.a.bounds.Page, false); err != nil {
 			return first, err
 		}
 		if first.Complete && !got.Complete { // a part of the index was lost on the way

@@ -9,90 +9,11 @@ import (
 	"strings"
 	"testing"
 
-	"permanode/index"
-	"permanode/internal/follow"
 	"permanode/ledger"
 	"permanode/query"
+	"permanode/query/querytest"
 	"permanode/storage"
 )
-
-// library is an archive of toy records, written out in the tests, with an index.
-type library struct {
-	*memory
-	t     *testing.T
-	index *index.Index
-}
-
-func newLibrary(t *testing.T) *library {
-	l := &library{memory: newMemory(), t: t}
-	var err error
-	if l.index, err = index.Open(t.TempDir(), index.Options{Store: l.memory, Codec: codecs, ShardDocs: 40}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := l.index.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return l
-}
-
-// Changed never tells.
-func (m *memory) Changed(ledger.NetID) <-chan struct{} { return nil }
-
-// network makes a network without units.
-func (l *library) network(name, follows string) ledger.NetID {
-	l.add(name, nil, nil)
-	id := ledger.NetID(len(l.nets))
-	l.nets[id-1].Follows = follows
-	return id
-}
-
-// unit commits a unit of records, each "tag|address|text", signed at ms.
-func (l *library) unit(id ledger.NetID, seq uint64, ms int64, raws ...string) {
-	header := fmt.Appendf(nil, "unit %d of %d", seq, id)
-	c := &ledger.Cone{Net: id, Unit: ledger.Unit{Seq: seq, ID: hashID(header), Header: header, TimeMs: ms}}
-	for i, raw := range raws {
-		c.Records = append(c.Records, toyRecord(seq, uint32(i), []byte(raw)))
-	}
-	l.commit(id, c)
-}
-
-func (l *library) commit(id ledger.NetID, c *ledger.Cone) {
-	l.cones[id][c.Unit.Seq] = c
-	cov := l.cover[id]
-	if n := len(cov.Spans); n > 0 && cov.Spans[n-1].Hi+1 == c.Unit.Seq {
-		spans := slices.Clone(cov.Spans)
-		spans[n-1].Hi = c.Unit.Seq
-		cov.Spans = spans
-	} else {
-		cov.Spans = append(slices.Clone(cov.Spans), storage.Span{Lo: c.Unit.Seq, Hi: c.Unit.Seq})
-	}
-	l.cover[id] = cov
-}
-
-// catchUp brings the index up to date.
-func (l *library) catchUp() {
-	l.t.Helper()
-	for _, n := range l.nets {
-		f, err := l.index.Follower(n)
-		if err == nil {
-			err = follow.CatchUp(context.Background(), l.memory, n.ID, f)
-		}
-		if err != nil {
-			l.t.Fatal(err)
-		}
-	}
-}
-
-// indexed answers with the index, plain without.
-func (l *library) indexed() *query.Archive {
-	a := query.New(l.memory, codecs)
-	a.UseIndex(l.index)
-	return a
-}
-
-func (l *library) plain() *query.Archive { return query.New(l.memory, codecs) }
 
 // search walks all pages and returns the hits as "network seq/pos", and the last page.
 func search(t testing.TB, a *query.Archive, text string, order query.Order, limit int) ([]string, query.SearchResult, error) {
@@ -146,15 +67,13 @@ func refuses(t testing.TB, a *query.Archive, text string, words ...string) {
 	}
 }
 
-const day = 86_400_000
-
 // several criteria mean "and", and a hit of two of them is one (FR-01).
 func TestSeveralCriteria(t *testing.T) {
-	l := newLibrary(t)
-	id := l.network("n", "")
-	l.unit(id, 1, day, "T1|addr1A|x", "T2|addr1A|y", "T1|addr1B|z")
-	l.catchUp()
-	for name, a := range map[string]*query.Archive{"index": l.indexed(), "postings": l.plain()} {
+	l := querytest.NewLibrary(t)
+	id := l.AddNetwork("n", "")
+	l.AddUnit(id, 1, querytest.Day, "T1|addr1A|x", "T2|addr1A|y", "T1|addr1B|z")
+	l.CatchUp()
+	for name, a := range map[string]*query.Archive{"index": l.Indexed(), "postings": l.Plain()} {
 		t.Run(name, func(t *testing.T) {
 			finds(t, a, "addr:addr1A tag:T1", "n 1/0")
 			finds(t, a, "addr:addr1A OR tag:T1", "n 1/2", "n 1/1", "n 1/0")
@@ -170,16 +89,16 @@ func TestSeveralCriteria(t *testing.T) {
 
 // An answer over less than all says so, and why (FR-15).
 func TestIncomplete(t *testing.T) {
-	l := newLibrary(t)
-	id := l.network("n", "")
+	l := querytest.NewLibrary(t)
+	id := l.AddNetwork("n", "")
 	for seq := uint64(11); seq <= 25; seq++ {
-		l.unit(id, seq, int64(seq)*day, "T|addr1A|word")
+		l.AddUnit(id, seq, int64(seq)*querytest.Day, "T|addr1A|word")
 	}
-	l.catchUp()
+	l.CatchUp()
 	for seq := uint64(26); seq <= 30; seq++ {
-		l.unit(id, seq, int64(seq)*day, "T|addr1A|word")
+		l.AddUnit(id, seq, int64(seq)*querytest.Day, "T|addr1A|word")
 	}
-	a := l.indexed()
+	a := l.Indexed()
 	check := func(text string, value uint64, complete bool, why string) {
 		t.Helper()
 		hits, got, err := search(t, a, text, query.NewestFirst, 7)
@@ -196,17 +115,17 @@ func TestIncomplete(t *testing.T) {
 	export := func(text string, whole bool) {
 		t.Helper()
 		var out strings.Builder
-		_, err := a.Export(t.Context(), query.ExportRequest{Networks: must(a.Networks(t.Context())), Query: text, Format: query.NDJSON}, &out, idle)
+		_, err := a.Export(t.Context(), query.ExportRequest{Networks: querytest.Must(a.Networks(t.Context())), Query: text, Format: query.NDJSON}, &out, querytest.Idle)
 		if !errors.Is(err, storage.ErrIncomplete) || strings.Contains(out.String(), `"_end":true`) != whole {
 			t.Errorf("an export that is not whole ends with %v and\n%s", err, out.String())
 		}
 	}
 	export("word NOT kind:data", false) // rows that the archive holds are not in it
-	l.catchUp()
+	l.CatchUp()
 	check("word NOT kind:data", 20, true, "")
-	cov := l.cover[id]
+	cov := l.Cover[id]
 	cov.Gaps = []storage.Gap{{From: 1, To: 10, Reason: "every source has pruned it"}}
-	l.cover[id] = cov
+	l.Cover[id] = cov
 	check("word NOT kind:data", 20, false, "units 1-10 are missing (every source has pruned it)")
 	check("addr:addr1A", 20, false, "units 1-10 are missing")
 	check("addr:addr1A unit:11..", 20, true, "")
@@ -215,20 +134,13 @@ func TestIncomplete(t *testing.T) {
 	export("word NOT kind:data", true)                                                          // all that the archive holds is, and there is a gap
 }
 
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
-}
-
 // Scripts without spaces (FR-16).
 func TestScripts(t *testing.T) {
-	l := newLibrary(t)
-	id := l.network("n", "")
-	l.unit(id, 1, day, "-||機器推論洗成權威事實", "-||權利的事情很有威力", "-||こんにちは、世界")
-	l.catchUp()
-	a := l.indexed()
+	l := querytest.NewLibrary(t)
+	id := l.AddNetwork("n", "")
+	l.AddUnit(id, 1, querytest.Day, "-||機器推論洗成權威事實", "-||權利的事情很有威力", "-||こんにちは、世界")
+	l.CatchUp()
+	a := l.Indexed()
 	for text, want := range map[string][]string{
 		"權威事實": {"n 1/0"}, `"權威事實"`: {"n 1/0"}, "權威": {"n 1/0"}, "ちは": {"n 1/2"}, "世界": {"n 1/2"}, "事權": nil, "權": {"n 1/1", "n 1/0"},
 	} {
@@ -238,11 +150,11 @@ func TestScripts(t *testing.T) {
 
 // Prefixes and phrases follow the rules of words; tags are exact bytes (FR-17).
 func TestWordsAndTags(t *testing.T) {
-	l := newLibrary(t)
-	id := l.network("n", "")
-	l.unit(id, 1, day, "Sensor-Node||x", "-||Sensor-Node ALPHA")
-	l.catchUp()
-	a := l.indexed()
+	l := querytest.NewLibrary(t)
+	id := l.AddNetwork("n", "")
+	l.AddUnit(id, 1, querytest.Day, "Sensor-Node||x", "-||Sensor-Node ALPHA")
+	l.CatchUp()
+	a := l.Indexed()
 	for _, text := range []string{"sensor NOT tag:Sensor-Node", "text:SENSOR", "text:Sens*", "sens*", "text:Sensor-Node", "Sensor-No*", `"sensor node"`, "alpha", `text:"NODE alpha"`} {
 		finds(t, a, text, "n 1/1")
 	}
@@ -252,7 +164,7 @@ func TestWordsAndTags(t *testing.T) {
 		"0x53656e736f722d4e6f6465": {"n 1/0"}, "53656E736f722d4e6f6465 tag:Sensor-Node": nil, "tag:0x5365*": {"n 1/0"}, `tag:"Sensor-Node"`: {"n 1/0"}, "tag:*": {"n 1/0"},
 	} {
 		finds(t, a, text, want...)
-		finds(t, l.plain(), text, want...)
+		finds(t, l.Plain(), text, want...)
 	}
 	finds(t, a, "53656E736f722d4e6f6465", "n 1/0") // as some nodes write a tag
 	refuses(t, a, "*node", "no index answers a *")
@@ -262,13 +174,13 @@ func TestWordsAndTags(t *testing.T) {
 
 // A day is a day in UTC, and before and after share no record (FR-18).
 func TestDays(t *testing.T) {
-	l := newLibrary(t)
-	id := l.network("n", "")
+	l := querytest.NewLibrary(t)
+	id := l.AddNetwork("n", "")
 	for i, s := range []int64{1610668799, 1610668800, 1610755199, 1610755200} {
-		l.unit(id, uint64(i+1), s*1000, "-||x")
+		l.AddUnit(id, uint64(i+1), s*1000, "-||x")
 	}
-	l.catchUp()
-	a := l.indexed()
+	l.CatchUp()
+	a := l.Indexed()
 	finds(t, a, "after:2021-01-15 before:2021-01-16", "n 3/0", "n 2/0")
 	finds(t, a, "before:2021-01-15", "n 1/0")
 	finds(t, a, "after:2021-01-15", "n 4/0", "n 3/0", "n 2/0")
@@ -279,11 +191,11 @@ func TestDays(t *testing.T) {
 
 // Numbers keep their digits (FR-19).
 func TestBigNumbers(t *testing.T) {
-	l := newLibrary(t)
-	id := l.network("n", "")
-	l.unit(id, 1, day, `-||{"data":{"id":1322146843034914816,"x":1e400}}`, `-||{"amount":1,"amount":2,"Amount":3}`)
-	l.catchUp()
-	a := l.indexed()
+	l := querytest.NewLibrary(t)
+	id := l.AddNetwork("n", "")
+	l.AddUnit(id, 1, querytest.Day, `-||{"data":{"id":1322146843034914816,"x":1e400}}`, `-||{"amount":1,"amount":2,"Amount":3}`)
+	l.CatchUp()
+	a := l.Indexed()
 	finds(t, a, "data.id=1322146843034914816", "n 1/0")
 	finds(t, a, "data.id=1322146843034914817")
 	finds(t, a, "data.id=13221468430349*", "n 1/0")
@@ -295,12 +207,12 @@ func TestBigNumbers(t *testing.T) {
 
 // What resembles an identifier and is none is an error, never an empty answer (FR-03, FR-20).
 func TestMisread(t *testing.T) {
-	l := newLibrary(t)
-	id := l.network("n", "")
-	l.unit(id, 1, day, "-|addr1A|x")
-	l.catchUp()
-	a := l.indexed()
-	hash := l.cones[id][1].Records[0].ID.String()
+	l := querytest.NewLibrary(t)
+	id := l.AddNetwork("n", "")
+	l.AddUnit(id, 1, querytest.Day, "-|addr1A|x")
+	l.CatchUp()
+	a := l.Indexed()
+	hash := l.Held[id][1].Records[0].ID.String()
 	for _, text := range []string{hash, strings.ToUpper(hash), "0x" + hash, "id:" + hash, "id:0x" + hash} {
 		finds(t, a, text, "n 1/0")
 	}
@@ -319,11 +231,11 @@ func TestMisread(t *testing.T) {
 
 // Zero bytes are bytes (FR-21).
 func TestZeroBytes(t *testing.T) {
-	l := newLibrary(t)
-	id := l.network("n", "")
-	l.unit(id, 1, day, "\x00||x", "\x00\x00||x", "a\x00b||x", "||x", "-||a\x00b end")
-	l.catchUp()
-	for _, a := range []*query.Archive{l.indexed(), l.plain()} {
+	l := querytest.NewLibrary(t)
+	id := l.AddNetwork("n", "")
+	l.AddUnit(id, 1, querytest.Day, "\x00||x", "\x00\x00||x", "a\x00b||x", "||x", "-||a\x00b end")
+	l.CatchUp()
+	for _, a := range []*query.Archive{l.Indexed(), l.Plain()} {
 		finds(t, a, "tag:0x00", "n 1/0")
 		finds(t, a, "tag:0x0000", "n 1/1")
 		finds(t, a, "tag:0x610062", "n 1/2")
@@ -331,36 +243,36 @@ func TestZeroBytes(t *testing.T) {
 		finds(t, a, "tag:0x00*", "n 1/1", "n 1/0")
 		finds(t, a, "tag:*", "n 1/3", "n 1/2", "n 1/1", "n 1/0")
 	}
-	finds(t, l.indexed(), "end", "n 1/4")
-	h := handler(l.indexed())
+	finds(t, l.Indexed(), "end", "n 1/4")
+	h := querytest.Handler(l.Indexed())
 	for path, want := range map[string]int{"0x00": 1, "0x0000": 1, "%00": 1, "%00%00": 1, "a%00b": 1, "0x": 1, "%2f": 0, "%ff": 0} {
-		got := get(t, h, "/v1/tags/"+path)
+		got := querytest.Get(t, h, "/v1/tags/"+path)
 		var v struct {
 			Items []query.Item
 			Query string
 		}
-		if err := json.Unmarshal(got.body, &v); err != nil || got.status != 200 || len(v.Items) != want || strings.ContainsRune(string(got.body), 0) {
-			t.Errorf("%s: %d %s", path, got.status, got.body)
+		if err := json.Unmarshal(got.Body, &v); err != nil || got.Status != 200 || len(v.Items) != want || strings.ContainsRune(string(got.Body), 0) {
+			t.Errorf("%s: %d %s", path, got.Status, got.Body)
 		}
-		if searched := get(t, h, "/v1/search?q="+v.Query); string(searched.body) != string(got.body) {
-			t.Errorf("%s: the tag's list\n%s is not that of its query\n%s", path, got.body, searched.body)
+		if searched := querytest.Get(t, h, "/v1/search?q="+v.Query); string(searched.Body) != string(got.Body) {
+			t.Errorf("%s: the tag's list\n%s is not that of its query\n%s", path, got.Body, searched.Body)
 		}
 	}
 }
 
 // No row twice, none lost, no empty last page (FR-22).
 func TestPaging(t *testing.T) {
-	l := newLibrary(t)
-	id := l.network("n", "")
+	l := querytest.NewLibrary(t)
+	id := l.AddNetwork("n", "")
 	var raws []string
 	for range 13 {
 		raws = append(raws, fmt.Sprintf("T%d|addr1A|word", len(raws)%10))
 	}
-	l.unit(id, 1, day, raws...)
-	l.catchUp()
+	l.AddUnit(id, 1, querytest.Day, raws...)
+	l.CatchUp()
 	sizes := func(a *query.Archive, text string, order query.Order, limit func() int, between func()) (sizes []int, hits []string) {
 		t.Helper()
-		req := query.SearchRequest{Networks: must(a.Networks(t.Context())), Query: text, Order: order}
+		req := query.SearchRequest{Networks: querytest.Must(a.Networks(t.Context())), Query: text, Order: order}
 		for {
 			req.Limit = limit()
 			got, err := a.Search(t.Context(), req)
@@ -378,7 +290,7 @@ func TestPaging(t *testing.T) {
 		}
 	}
 	five, nothing := func() int { return 5 }, func() {}
-	for name, a := range map[string]*query.Archive{"postings": l.plain(), "index": l.indexed()} {
+	for name, a := range map[string]*query.Archive{"postings": l.Plain(), "index": l.Indexed()} {
 		t.Run(name, func(t *testing.T) {
 			for _, text := range []string{"addr:addr1A", "word NOT kind:unit", "addr:addr1A NOT unit:2"} {
 				if name == "postings" && strings.Contains(text, "word") {
@@ -404,60 +316,60 @@ func TestPaging(t *testing.T) {
 		})
 	}
 	// a walk while units arrive: newest first they lie behind it, oldest first before it
-	a := l.indexed()
+	a := l.Indexed()
 	_, newest := sizes(a, "addr:addr1A NOT tag:X", query.NewestFirst, five, func() {
-		l.unit(id, l.cover[id].Spans[0].Hi+1, day, "T|addr1A|word")
-		l.catchUp()
+		l.AddUnit(id, l.Cover[id].Spans[0].Hi+1, querytest.Day, "T|addr1A|word")
+		l.CatchUp()
 	})
 	had := len(newest)
 	_, oldest := sizes(a, "word NOT tag:X", query.OldestFirst, five, func() {
-		if l.cover[id].Spans[0].Hi < 9 {
-			l.unit(id, l.cover[id].Spans[0].Hi+1, day, "T|addr1A|word")
-			l.catchUp()
+		if l.Cover[id].Spans[0].Hi < 9 {
+			l.AddUnit(id, l.Cover[id].Spans[0].Hi+1, querytest.Day, "T|addr1A|word")
+			l.CatchUp()
 		}
 	})
 	slices.Sort(oldest)
-	if had != 13 || len(oldest) != 13+int(l.cover[id].Spans[0].Hi)-1 || len(slices.Compact(oldest)) != len(oldest) {
+	if had != 13 || len(oldest) != 13+int(l.Cover[id].Spans[0].Hi)-1 || len(slices.Compact(oldest)) != len(oldest) {
 		t.Errorf("%d newest first, %d oldest first", had, len(oldest))
 	}
 }
 
 // Networks go by lineage, the newest era first (DESIGN 5).
 func TestOrderAcrossNetworks(t *testing.T) {
-	l := newLibrary(t)
+	l := querytest.NewLibrary(t)
 	for _, n := range [][2]string{{"c-first", ""}, {"a-last", "b-next"}, {"b-next", "c-first"}, {"b-other", ""}, {"z", "not-here"}} {
-		id := l.network(n[0], n[1])
-		l.unit(id, 1, day, "T||x", "T||y")
-		l.unit(id, 2, 2*day, "T||z")
+		id := l.AddNetwork(n[0], n[1])
+		l.AddUnit(id, 1, querytest.Day, "T||x", "T||y")
+		l.AddUnit(id, 2, 2*querytest.Day, "T||z")
 	}
-	l.catchUp()
+	l.CatchUp()
 	var want []string
 	for _, n := range []string{"b-other", "a-last", "b-next", "c-first", "z"} {
 		want = append(want, n+" 2/0", n+" 1/1", n+" 1/0")
 	}
 	for _, text := range []string{"tag:T", "x OR y OR z"} {
-		finds(t, l.indexed(), text, want...)
+		finds(t, l.Indexed(), text, want...)
 		for limit := 1; limit < 9; limit++ {
-			newest, _, err := search(t, l.indexed(), text, query.NewestFirst, limit)
+			newest, _, err := search(t, l.Indexed(), text, query.NewestFirst, limit)
 			if err != nil || !slices.Equal(newest, want) {
 				t.Errorf("%s by %d: %v, %v", text, limit, newest, err)
 			}
-			oldest, _, err := search(t, l.indexed(), text, query.OldestFirst, limit)
+			oldest, _, err := search(t, l.Indexed(), text, query.OldestFirst, limit)
 			if slices.Reverse(oldest); err != nil || !slices.Equal(oldest, want) {
 				t.Errorf("%s by %d, oldest first: %v, %v", text, limit, oldest, err)
 			}
 		}
 	}
-	finds(t, l.indexed(), "tag:T network:b-next", "b-next 2/0", "b-next 1/1", "b-next 1/0")
+	finds(t, l.Indexed(), "tag:T network:b-next", "b-next 2/0", "b-next 1/1", "b-next 1/0")
 }
 
 func TestCursorOfAnotherQuestion(t *testing.T) {
-	l := newLibrary(t)
-	id := l.network("n", "")
-	l.network("m", "")
-	l.unit(id, 1, day, "T|addr1A|x", "T|addr1A|y")
-	a := l.plain()
-	networks := must(a.Networks(t.Context()))
+	l := querytest.NewLibrary(t)
+	id := l.AddNetwork("n", "")
+	l.AddNetwork("m", "")
+	l.AddUnit(id, 1, querytest.Day, "T|addr1A|x", "T|addr1A|y")
+	a := l.Plain()
+	networks := querytest.Must(a.Networks(t.Context()))
 	req := query.SearchRequest{Networks: networks, Query: "tag:T", Limit: 1}
 	got, err := a.Search(t.Context(), req)
 	if err != nil || got.Next == "" {
@@ -483,11 +395,11 @@ func TestCursorOfAnotherQuestion(t *testing.T) {
 }
 
 func TestNoIndex(t *testing.T) {
-	l := newLibrary(t)
-	id := l.network("n", "")
-	l.unit(id, 1, day, "T|addr1A|x")
-	l.network("m", "")
-	for name, a := range map[string]*query.Archive{"none": l.plain(), "not built": l.indexed()} {
+	l := querytest.NewLibrary(t)
+	id := l.AddNetwork("n", "")
+	l.AddUnit(id, 1, querytest.Day, "T|addr1A|x")
+	l.AddNetwork("m", "")
+	for name, a := range map[string]*query.Archive{"none": l.Plain(), "not built": l.Indexed()} {
 		_, _, err := search(t, a, "x y network:n", query.NewestFirst, 10)
 		if !errors.Is(err, query.ErrNoIndex) || !strings.Contains(err.(interface{ Hint() string }).Hint(), "index rebuild") {
 			t.Errorf("%s: %v", name, err)
@@ -498,20 +410,20 @@ func TestNoIndex(t *testing.T) {
 
 // What a unit did itself is a hit of its own.
 func TestUnitItself(t *testing.T) {
-	l := newLibrary(t)
-	id := l.network("n", "")
-	c := &ledger.Cone{Net: id, Unit: ledger.Unit{Seq: 1, ID: hashID([]byte("u")), Header: []byte("u"), TimeMs: day}, Records: []ledger.Record{toyRecord(1, 0, []byte("T|addr1A|x"))}}
+	l := querytest.NewLibrary(t)
+	id := l.AddNetwork("n", "")
+	c := &ledger.Cone{Net: id, Unit: ledger.Unit{Seq: 1, ID: querytest.HashID([]byte("u")), Header: []byte("u"), TimeMs: querytest.Day}, Records: []ledger.Record{querytest.ToyRecord(1, 0, []byte("T|addr1A|x"))}}
 	c.Posts = []ledger.Posting{{Key: ledger.Key{Kind: ledger.KeyAddress, Val: "addr1A"}, Role: ledger.RoleReceive, Value: ledger.Coins(7)}}
-	l.commit(id, c)
-	l.unit(id, 2, 2*day, "T|addr1A|x")
-	l.catchUp()
+	l.Commit(id, c)
+	l.AddUnit(id, 2, 2*querytest.Day, "T|addr1A|x")
+	l.CatchUp()
 	itself := fmt.Sprintf("n 1/%d", ledger.UnitPos)
-	a := l.indexed()
+	a := l.Indexed()
 	finds(t, a, "addr:addr1A", "n 2/0", itself, "n 1/0")
 	finds(t, a, "kind:unit", itself)
 	finds(t, a, "", "n 2/0", itself, "n 1/0")
 	finds(t, a, "addr:addr1A NOT kind:unit", "n 2/0", "n 1/0")
-	idle := "id:0x" + l.cones[id][2].Unit.ID.String() // a unit that did nothing: its identifier finds it, and nothing else
+	idle := "id:0x" + l.Held[id][2].Unit.ID.String() // a unit that did nothing: its identifier finds it, and nothing else
 	second := fmt.Sprintf("n 2/%d", ledger.UnitPos)
 	finds(t, a, idle, second)
 	finds(t, a, "NOT "+idle, "n 2/0", itself, "n 1/0")
@@ -519,34 +431,34 @@ func TestUnitItself(t *testing.T) {
 	finds(t, a, idle+" OR NOT text:x", second, itself)
 	finds(t, a, idle+" NOT text:x", second)
 	finds(t, a, idle+" kind:unit", second)
-	got := get(t, handler(a), "/v1/search?q=kind:unit")
-	if want := `"pos":null,"id":"0x` + hashID([]byte("u")).String() + `"`; !strings.Contains(string(got.body), want) || !strings.Contains(string(got.body), `"href":"/v1/networks/n/units/1"`) {
-		t.Errorf("%s", got.body)
+	got := querytest.Get(t, querytest.Handler(a), "/v1/search?q=kind:unit")
+	if want := `"pos":null,"id":"0x` + querytest.HashID([]byte("u")).String() + `"`; !strings.Contains(string(got.Body), want) || !strings.Contains(string(got.Body), `"href":"/v1/networks/n/units/1"`) {
+		t.Errorf("%s", got.Body)
 	}
-	got = get(t, handler(a), "/v1/search?q=addr:addr1A&order=oldest&limit=2")
-	if !strings.Contains(string(got.body), `"as":"address","roles":["receive"],"href":"/v1/networks/n/units/1"`) {
-		t.Errorf("%s", got.body)
+	got = querytest.Get(t, querytest.Handler(a), "/v1/search?q=addr:addr1A&order=oldest&limit=2")
+	if !strings.Contains(string(got.Body), `"as":"address","roles":["receive"],"href":"/v1/networks/n/units/1"`) {
+		t.Errorf("%s", got.Body)
 	}
 }
 
 func TestExplain(t *testing.T) {
-	l := newLibrary(t)
-	id := l.network("n", "")
-	l.unit(id, 1, day, "T||x")
-	l.catchUp()
+	l := querytest.NewLibrary(t)
+	id := l.AddNetwork("n", "")
+	l.AddUnit(id, 1, querytest.Day, "T||x")
+	l.CatchUp()
 	for text, want := range map[string]string{
 		"tag:T":       `{"query":"tag:T","tree":{"tag":"T"},"networks":[{"network":"n","plan":"keys","tree":{"keys":[{"hex":"54","kind":"tag"}]}}]}`,
 		"x NOT tag:T": `{"query":"x NOT tag:T","tree":{"and":[{"text":"x"},{"not":{"tag":"T"}}]},"networks":[{"network":"n","plan":"index","tree":{"and":[{"text":"x"},{"not":{"keys":[{"hex":"54","kind":"tag"}]}}]}}]}`,
 		"T": `{"query":"tag:T OR T","taken":[{"as":"tag","query":"tag:T"},{"as":"words","query":"text:T"}],"tree":{"or":[{"tag":"T"},{"text":"T"}]},` +
 			`"networks":[{"network":"n","plan":"index","tree":{"or":[{"keys":[{"hex":"54","kind":"tag"}]},{"text":"T"}]}}]}`,
 	} {
-		r := httpGet("/v1/search")
+		r := querytest.HttpGet("/v1/search")
 		q := r.URL.Query()
 		q.Set("q", text)
 		q.Set("explain", "true")
 		r.URL.RawQuery = q.Encode()
-		if got := do(t, handler(l.indexed()), r); strings.TrimSpace(string(got.body)) != want {
-			t.Errorf("%s\n got %s\nwant %s", text, got.body, want)
+		if got := querytest.Do(t, querytest.Handler(l.Indexed()), r); strings.TrimSpace(string(got.Body)) != want {
+			t.Errorf("%s\n got %s\nwant %s", text, got.Body, want)
 		}
 	}
 }

@@ -21,12 +21,13 @@ import (
 
 	"permanode/ledger"
 	"permanode/query"
+	"permanode/query/querytest"
 	"permanode/storage"
 )
 
 // purse is a small era whose ledger is held: records move coins, and outputs expire.
 type purse struct {
-	toy
+	querytest.Toy
 	opening  map[string]uint64
 	expiries *[]ledger.Expiry
 	lie      *bool // balances are wrong
@@ -65,27 +66,27 @@ func (purse) FormatKey(k ledger.Key, _ *ledger.Record) string { return k.Val }
 
 // shop is an archive of one network of that era.
 type shop struct {
-	*memory
+	*querytest.Memory
 	purse
 	t *testing.T
 }
 
 func newShop(t *testing.T, spans []storage.Span, gaps []storage.Gap, times map[uint64]int64) *shop {
-	s := &shop{memory: newMemory(), t: t, purse: purse{opening: map[string]uint64{}, expiries: &[]ledger.Expiry{}, lie: new(bool)}}
-	s.add("n", spans, gaps)
-	for seq := range s.cover[1].Set().All() {
+	s := &shop{Memory: querytest.NewMemory(), t: t, purse: purse{opening: map[string]uint64{}, expiries: &[]ledger.Expiry{}, lie: new(bool)}}
+	s.Add("n", spans, gaps)
+	for seq := range s.Cover[1].Set().All() {
 		header := fmt.Appendf(nil, "unit %d", seq)
-		s.cones[1][seq] = &ledger.Cone{Net: 1, Unit: ledger.Unit{Seq: seq, ID: hashID(header), Header: header, TimeMs: times[seq]}}
+		s.Held[1][seq] = &ledger.Cone{Net: 1, Unit: ledger.Unit{Seq: seq, ID: querytest.HashID(header), Header: header, TimeMs: times[seq]}}
 	}
 	return s
 }
 
 // pay adds a record that moves coins: owner, amount, owner, amount.
 func (s *shop) pay(seq uint64, moves ...any) {
-	c := s.cones[1][seq]
+	c := s.Held[1][seq]
 	raw := fmt.Appendf(nil, "-||pay %d %d", seq, len(c.Records))
 	r := ledger.Record{
-		Ord: ledger.Ord{Seq: seq, Pos: uint32(len(c.Records))}, ID: hashID(raw), State: ledger.Applied, Basis: ledger.ByRoot,
+		Ord: ledger.Ord{Seq: seq, Pos: uint32(len(c.Records))}, ID: querytest.HashID(raw), State: ledger.Applied, Basis: ledger.ByRoot,
 		Parts: []ledger.Part{{Kind: ledger.PartObject, Raw: raw}},
 	}
 	for i := 0; i < len(moves); i += 2 {
@@ -100,17 +101,17 @@ func (s *shop) pay(seq uint64, moves ...any) {
 }
 
 func (s *shop) archive() *query.Archive {
-	return query.New(s.memory, func(e ledger.Era) (ledger.Codec, bool) { return s.purse, e == "toy" })
+	return query.New(s.Memory, func(e ledger.Era) (ledger.Codec, bool) { return s.purse, e == "toy" })
 }
 
 // ask reads a statement over HTTP.
-func (s *shop) ask(params string) (answer, query.Statement) {
+func (s *shop) ask(params string) (querytest.Answer, query.Statement) {
 	s.t.Helper()
-	got := get(s.t, handler(s.archive()), "/v1/addresses/addr1A/statement?"+params)
+	got := querytest.Get(s.t, querytest.Handler(s.archive()), "/v1/addresses/addr1A/statement?"+params)
 	var st query.Statement
-	if got.status == 200 {
-		if err := json.Unmarshal(got.body, &st); err != nil {
-			s.t.Fatalf("%v: %s", err, got.body)
+	if got.Status == 200 {
+		if err := json.Unmarshal(got.Body, &st); err != nil {
+			s.t.Fatalf("%v: %s", err, got.Body)
 		}
 	}
 	return got, st
@@ -156,8 +157,8 @@ func TestStatementDays(t *testing.T) {
 			"format=csv&limit=3": "400", "format=html&cursor=AAAA": "400", "cursor=AAAA": "400",
 		} {
 			got, st := s.ask(params)
-			is := fmt.Sprint(got.status)
-			if got.status == 200 {
+			is := fmt.Sprint(got.Status)
+			if got.Status == 200 {
 				is = "problem"
 				if a := st.Accounts[0]; a.Opening != nil && a.Closing != nil {
 					is = a.Opening.Assets[0].Amount + " " + fmt.Sprint(seqs(st.Items)) + " " + a.Closing.Assets[0].Amount
@@ -166,12 +167,12 @@ func TestStatementDays(t *testing.T) {
 				}
 			}
 			if is != want {
-				t.Errorf("%s in %s: %s, want %s: %s", params, zone, is, want, got.body)
+				t.Errorf("%s in %s: %s, want %s: %s", params, zone, is, want, got.Body)
 			}
 		}
-		all := get(t, handler(s.archive()), "/v1/addresses/addr1A/statement?format=csv")
-		page := get(t, handler(s.archive()), "/v1/addresses/addr1A/statement?format=html")
-		bodies = append(bodies, string(all.body)+regexp.MustCompile(`<dt>Made.*`).ReplaceAllString(string(page.body), ""))
+		all := querytest.Get(t, querytest.Handler(s.archive()), "/v1/addresses/addr1A/statement?format=csv")
+		page := querytest.Get(t, querytest.Handler(s.archive()), "/v1/addresses/addr1A/statement?format=html")
+		bodies = append(bodies, string(all.Body)+regexp.MustCompile(`<dt>Made.*`).ReplaceAllString(string(page.Body), ""))
 	}
 	if bodies[0] != bodies[1] || bodies[1] != bodies[2] || !strings.Contains(bodies[0], "time_utc") || !strings.Contains(bodies[0], ",2021-01-14T23:59:59Z,") || !strings.Contains(bodies[0], "Time (UTC)") {
 		t.Errorf("bodies differ, or name no zone: %s", bodies)
@@ -183,27 +184,27 @@ func TestStatementTable(t *testing.T) {
 	s := newShop(t, []storage.Span{ofLedger(1, 2, 1000)}, nil, map[uint64]int64{1: 1637899290_000, 2: 1637899300_000})
 	s.opening["addr1A"] = 12345678901234567890
 	s.pay(1, "addr1A", -5, "addr1=B", 5)
-	got := get(t, handler(s.archive()), "/v1/addresses/addr1A/statement?format=csv")
-	rows, err := csv.NewReader(bytes.NewReader(got.body)).ReadAll()
-	if err != nil || got.header.Get("X-Rows") != "3" || got.header.Get("X-Incomplete") != "" || got.header.Get("X-Coverage-Complete") != "true" {
-		t.Fatalf("%v, %v: %s", err, got.header, got.body)
+	got := querytest.Get(t, querytest.Handler(s.archive()), "/v1/addresses/addr1A/statement?format=csv")
+	rows, err := csv.NewReader(bytes.NewReader(got.Body)).ReadAll()
+	if err != nil || got.Header.Get("X-Rows") != "3" || got.Header.Get("X-Incomplete") != "" || got.Header.Get("X-Coverage-Complete") != "true" {
+		t.Fatalf("%v, %v: %s", err, got.Header, got.Body)
 	}
 	want := "network address kind seq pos id time_utc state roles asset amount balance counterparties note\n" +
 		"n addr1A opening 0   1970-01-01T00:00:01Z   coins  12345678901234567890  \n" +
-		"n addr1A record 1 0 " + s.FormatID(s.cones[1][1].Records[0].ID) + " 2021-11-26T04:01:30Z applied spend coins -5 12345678901234567885 addr1=B \n" +
+		"n addr1A record 1 0 " + s.FormatID(s.Held[1][1].Records[0].ID) + " 2021-11-26T04:01:30Z applied spend coins -5 12345678901234567885 addr1=B \n" +
 		"n addr1A closing 2   2021-11-26T04:01:40Z   coins  12345678901234567885  \n"
 	text := ""
 	for _, row := range rows {
 		text += strings.Join(row, " ") + "\n"
 	}
-	if text != want || !bytes.Contains(got.body, []byte(",-5,")) || !bytes.Contains(got.body, []byte("\r\n")) {
+	if text != want || !bytes.Contains(got.Body, []byte(",-5,")) || !bytes.Contains(got.Body, []byte("\r\n")) {
 		t.Errorf("%s\nwant\n%s", text, want)
 	}
 	var names []string
 	for _, c := range query.StatementColumns {
 		names = append(names, c.Name)
 	}
-	if strings.Join(rows[0], ",") != strings.Join(names, ",") || !strings.Contains(string(get(t, handler(s.archive()), "/v1/columns").body), `"table":"statement"`) {
+	if strings.Join(rows[0], ",") != strings.Join(names, ",") || !strings.Contains(string(querytest.Get(t, querytest.Handler(s.archive()), "/v1/columns").Body), `"table":"statement"`) {
 		t.Errorf("%v, described are %v", rows[0], names)
 	}
 }
@@ -217,12 +218,12 @@ func TestStatementOfWhatIsMissing(t *testing.T) {
 	gap := []storage.Gap{{From: 4, To: 5, Reason: "every source has pruned it"}}
 	s := newShop(t, []storage.Span{ofLedger(1, 3, times[0]), {Lo: 6, Hi: 8}}, gap, times)
 	s.opening["addr1A"] = 5
-	for seq := range s.cover[1].Set().All() {
+	for seq := range s.Cover[1].Set().All() {
 		s.pay(seq, "addr1A", 1)
 	}
 	later := newShop(t, []storage.Span{{Lo: 1, Hi: 3}, ofLedger(6, 8, times[5])}, gap, times)
 	later.opening["addr1A"] = 5
-	for seq := range later.cover[1].Set().All() {
+	for seq := range later.Cover[1].Set().All() {
 		later.pay(seq, "addr1A", 1)
 	}
 	for _, c := range []struct {
@@ -249,8 +250,8 @@ func TestStatementOfWhatIsMissing(t *testing.T) {
 		{newShop(t, nil, nil, nil), "", "", "[]", "", "no unit is held yet"},
 	} {
 		got, st := c.s.ask(c.params)
-		if got.status != 200 || len(st.Accounts) != 1 {
-			t.Errorf("%s: %d %s", c.params, got.status, got.body)
+		if got.Status != 200 || len(st.Accounts) != 1 {
+			t.Errorf("%s: %d %s", c.params, got.Status, got.Body)
 			continue
 		}
 		a := st.Accounts[0]
@@ -262,11 +263,11 @@ func TestStatementOfWhatIsMissing(t *testing.T) {
 		}
 		complete := c.why == "" || c.why == "none"
 		if amount(a.Opening) != c.opening || amount(a.Closing) != c.closing || fmt.Sprint(seqs(st.Items)) != c.lines || a.Complete != complete || st.Complete != complete || !complete && !strings.Contains(a.Why, c.why) || complete && a.Why != "" {
-			t.Errorf("%s: %s", c.params, got.body)
+			t.Errorf("%s: %s", c.params, got.Body)
 		}
-		table := get(t, handler(c.s.archive()), "/v1/addresses/addr1A/statement?format=csv&"+c.params)
-		if (table.header.Get("X-Incomplete") == "") != complete || table.header.Get("X-Rows") == "" || (table.header.Get("X-Coverage-Complete") == "true") != complete {
-			t.Errorf("%s: %v %s", c.params, table.header, table.body)
+		table := querytest.Get(t, querytest.Handler(c.s.archive()), "/v1/addresses/addr1A/statement?format=csv&"+c.params)
+		if (table.Header.Get("X-Incomplete") == "") != complete || table.Header.Get("X-Rows") == "" || (table.Header.Get("X-Coverage-Complete") == "true") != complete {
+			t.Errorf("%s: %v %s", c.params, table.Header, table.Body)
 		}
 	}
 }
@@ -284,8 +285,8 @@ func (s *shop) expire(n int, from, to string, at func(i int) int64) {
 func TestNoMoment(t *testing.T) {
 	s := newShop(t, []storage.Span{ofLedger(1, 3, 0)}, nil, map[uint64]int64{})
 	for name, want := range map[string]string{"from": "2026-11-24 (its beginning)", "to": "2026-11-24 (its end)"} {
-		if got, _ := s.ask(name + "=2026-02-30"); got.status != 400 || !strings.Contains(string(got.body), want) {
-			t.Errorf("%s: %d %s", name, got.status, got.body)
+		if got, _ := s.ask(name + "=2026-02-30"); got.Status != 400 || !strings.Contains(string(got.Body), want) {
+			t.Errorf("%s: %d %s", name, got.Status, got.Body)
 		}
 	}
 }
@@ -300,19 +301,19 @@ func TestStatementOfManyExpiries(t *testing.T) {
 	for seq := range uint64(3) {
 		s.pay(seq+1, "addr1A", 1)
 	}
-	n := must(s.archive().Networks(t.Context()))[0]
+	n := querytest.Must(s.archive().Networks(t.Context()))[0]
 	req := query.StatementRequest{Networks: []query.Network{n}, Address: "addr1A"}
 	_, whole := statementPages(t, s.archive(), req, func() int { return 1_000_000 })
 	_, lines := statementPages(t, s.archive(), req, func() int { return 700 + r.IntN(600) })
-	if len(whole) != 5003 || asJSON(whole) != asJSON(lines) {
+	if len(whole) != 5003 || querytest.AsJSON(whole) != querytest.AsJSON(lines) {
 		t.Errorf("%d lines, page by page %d", len(whole), len(lines))
 	}
 	if !slices.IsSortedFunc(whole, func(a, b query.StatementLine) int { return strings.Compare(a.Time, b.Time) }) {
 		t.Error("lines are out of order")
 	}
-	got := get(t, handler(s.archive()), "/v1/addresses/addr1A/statement?format=html")
-	if !bytes.Contains(got.body, []byte("5003 lines")) {
-		t.Errorf("%.3000s", got.body)
+	got := querytest.Get(t, querytest.Handler(s.archive()), "/v1/addresses/addr1A/statement?format=html")
+	if !bytes.Contains(got.Body, []byte("5003 lines")) {
+		t.Errorf("%.3000s", got.Body)
 	}
 }
 
@@ -329,7 +330,7 @@ func TestStatementCursorIsHostile(t *testing.T) {
 		s.pay(seq+1, "addr1A", 1)
 	}
 	_, first := s.ask("limit=7&to=unit:8")
-	raw := must(base64.RawURLEncoding.DecodeString(*first.NextCursor))
+	raw := querytest.Must(base64.RawURLEncoding.DecodeString(*first.NextCursor))
 	good := 0
 	for i := range raw {
 		for _, change := range []byte{1, 0x80, 0xff} {
@@ -337,9 +338,9 @@ func TestStatementCursorIsHostile(t *testing.T) {
 			other[i] ^= change
 			got, st := s.ask("limit=7&to=unit:8&cursor=" + base64.RawURLEncoding.EncodeToString(other))
 			switch {
-			case got.status == 400:
-			case got.status != 200:
-				t.Errorf("byte %d, %02x: %d %s", i, change, got.status, got.body)
+			case got.Status == 400:
+			case got.Status != 200:
+				t.Errorf("byte %d, %02x: %d %s", i, change, got.Status, got.Body)
 			case len(st.Items) > 0:
 				good++
 				addUp(t, st.Accounts[0].Carried, st.Items)
@@ -347,12 +348,12 @@ func TestStatementCursorIsHostile(t *testing.T) {
 		}
 	}
 	for i := range raw {
-		if got, _ := s.ask("limit=7&to=unit:8&cursor=" + base64.RawURLEncoding.EncodeToString(raw[:i])); got.status != 400 {
-			t.Errorf("cut to %d bytes: %d %s", i, got.status, got.body)
+		if got, _ := s.ask("limit=7&to=unit:8&cursor=" + base64.RawURLEncoding.EncodeToString(raw[:i])); got.Status != 400 {
+			t.Errorf("cut to %d bytes: %d %s", i, got.Status, got.Body)
 		}
 	}
-	if got, _ := s.ask("limit=7&to=unit:7&cursor=" + url.QueryEscape(*first.NextCursor)); got.status != 400 {
-		t.Errorf("of another period: %d %s", got.status, got.body)
+	if got, _ := s.ask("limit=7&to=unit:7&cursor=" + url.QueryEscape(*first.NextCursor)); got.Status != 400 {
+		t.Errorf("of another period: %d %s", got.Status, got.Body)
 	}
 	if good == 0 {
 		t.Error("no changed cursor led anywhere: nothing was tried")
@@ -368,13 +369,13 @@ func TestStatementStaysClosed(t *testing.T) {
 	}
 	s.pay(2, "addr1A", 1)
 	_, first := s.ask("limit=4")
-	s.cover[1] = storage.Coverage{Spans: []storage.Span{ofLedger(1, 4, 1000)}}
+	s.Cover[1] = storage.Coverage{Spans: []storage.Span{ofLedger(1, 4, 1000)}}
 	header := []byte("unit 4")
-	s.cones[1][4] = &ledger.Cone{Net: 1, Unit: ledger.Unit{Seq: 4, ID: hashID(header), Header: header, TimeMs: times[4]}}
+	s.Held[1][4] = &ledger.Cone{Net: 1, Unit: ledger.Unit{Seq: 4, ID: querytest.HashID(header), Header: header, TimeMs: times[4]}}
 	s.pay(4, "addr1A", 50)
 	got, second := s.ask("limit=4&cursor=" + *first.NextCursor)
-	if got.status != 200 || second.NextCursor != nil || asJSON(second.Accounts[0].Closing) != asJSON(first.Accounts[0].Closing) || fmt.Sprint(seqs(second.Items)) != "[1 2]" {
-		t.Errorf("%s", got.body)
+	if got.Status != 200 || second.NextCursor != nil || querytest.AsJSON(second.Accounts[0].Closing) != querytest.AsJSON(first.Accounts[0].Closing) || fmt.Sprint(seqs(second.Items)) != "[1 2]" {
+		t.Errorf("%s", got.Body)
 	}
 	if _, now := s.ask(""); fmt.Sprint(seqs(now.Items)) != "[1 1 1 1 1 2 4]" {
 		t.Errorf("%v", seqs(now.Items))
@@ -387,7 +388,7 @@ func TestStatementThatFails(t *testing.T) {
 	for _, spoil := range []func(*shop){
 		func(s *shop) { *s.lie = true },
 		func(s *shop) {
-			s.failAt, s.fail = ledger.Ord{Seq: 2, Pos: 1500}, fmt.Errorf("record: %w", storage.ErrCorrupt)
+			s.FailAt, s.Fail = ledger.Ord{Seq: 2, Pos: 1500}, fmt.Errorf("record: %w", storage.ErrCorrupt)
 		},
 	} {
 		s := newShop(t, []storage.Span{ofLedger(1, 2, 1000)}, nil, times)
@@ -396,16 +397,16 @@ func TestStatementThatFails(t *testing.T) {
 			s.pay(2, "addr1A", 3)
 		}
 		spoil(s)
-		n := must(s.archive().Networks(t.Context()))[0]
+		n := querytest.Must(s.archive().Networks(t.Context()))[0]
 		_, err := s.archive().Statement(t.Context(), query.StatementRequest{Networks: []query.Network{n}, Address: "addr1A", Limit: 1_000_000})
-		if err == nil || s.fail != nil && !errors.Is(err, storage.ErrCorrupt) {
+		if err == nil || s.Fail != nil && !errors.Is(err, storage.ErrCorrupt) {
 			t.Errorf("%v", err)
 		}
 		for _, format := range []string{"csv", "html"} {
 			w, broke := httptest.NewRecorder(), false
 			func() {
 				defer func() { broke = recover() == http.ErrAbortHandler }()
-				handler(s.archive()).ServeHTTP(w, httpGet("/v1/addresses/addr1A/statement?format="+format))
+				querytest.Handler(s.archive()).ServeHTTP(w, querytest.HttpGet("/v1/addresses/addr1A/statement?format="+format))
 			}()
 			if !broke || w.Header().Get("X-Rows") != "" || strings.Contains(w.Body.String(), "closing") || strings.Contains(w.Body.String(), "End of the statement") || w.Body.Len() < 64<<10 {
 				t.Errorf("%s broke off: %v, %d bytes, %v", format, broke, w.Body.Len(), w.Header())
@@ -419,15 +420,15 @@ func TestStatementOfUnreadRecord(t *testing.T) {
 	s := newShop(t, []storage.Span{ofLedger(1, 2, 1000)}, nil, map[uint64]int64{1: 10_000, 2: 20_000})
 	s.pay(1, "addr1A", 3)
 	s.pay(2, "addr1A", 0)
-	s.cones[1][2].Records[0].Undecoded = true
+	s.Held[1][2].Records[0].Undecoded = true
 	got, st := s.ask("")
 	if st.Complete || st.Accounts[0].Complete || !strings.Contains(st.Accounts[0].Why, "1 records here cannot be read whole") || len(st.Items) != 1 || st.Accounts[0].Closing == nil {
-		t.Errorf("%s", got.body)
+		t.Errorf("%s", got.Body)
 	}
-	table := get(t, handler(s.archive()), "/v1/addresses/addr1A/statement?format=csv")
-	page := get(t, handler(s.archive()), "/v1/addresses/addr1A/statement?format=html")
-	if !strings.Contains(table.header.Get("X-Incomplete"), "cannot be read whole") || !strings.Contains(string(page.body), "cannot be read whole") {
-		t.Errorf("%v\n%s", table.header, page.body)
+	table := querytest.Get(t, querytest.Handler(s.archive()), "/v1/addresses/addr1A/statement?format=csv")
+	page := querytest.Get(t, querytest.Handler(s.archive()), "/v1/addresses/addr1A/statement?format=html")
+	if !strings.Contains(table.Header.Get("X-Incomplete"), "cannot be read whole") || !strings.Contains(string(page.Body), "cannot be read whole") {
+		t.Errorf("%v\n%s", table.Header, page.Body)
 	}
 	if _, first := s.ask("to=unit:1"); !first.Complete {
 		t.Error("the unit before is complete")
@@ -439,9 +440,9 @@ func TestStatementPage(t *testing.T) {
 	s := newShop(t, []storage.Span{ofLedger(1, 2, 1000)}, nil, map[uint64]int64{1: 10_000, 2: 20_000})
 	s.opening["addr1<script>alert(1)</script>"] = 5
 	s.pay(1, "addr1<b>A", 3, "addr1A", -3)
-	got := get(t, handler(s.archive()), "/v1/addresses/addr1%3Cb%3EA/statement?format=html")
-	body := string(got.body)
-	policy := got.header.Get("Content-Security-Policy")
+	got := querytest.Get(t, querytest.Handler(s.archive()), "/v1/addresses/addr1%3Cb%3EA/statement?format=html")
+	body := string(got.Body)
+	policy := got.Header.Get("Content-Security-Policy")
 	for _, no := range []string{"<script", "<b>", "http:", "https:", "src=", "href=", "url(", "@import", " on", "javascript:"} {
 		if strings.Contains(strings.ReplaceAll(body, " one", ""), no) && no != " on" || no == " on" && regexp.MustCompile(`<[^>]* on[a-z]+=`).MatchString(body) {
 			t.Errorf("the page has %q: %s", no, body)
@@ -452,18 +453,18 @@ func TestStatementPage(t *testing.T) {
 			t.Errorf("the page lacks %q: %s", must, body)
 		}
 	}
-	if got.status != 200 || !strings.HasPrefix(policy, "default-src 'none'; style-src 'sha256-") || strings.Contains(policy, "unsafe") || !strings.HasPrefix(got.header.Get("Content-Type"), "text/html") {
-		t.Errorf("%v", got.header)
+	if got.Status != 200 || !strings.HasPrefix(policy, "default-src 'none'; style-src 'sha256-") || strings.Contains(policy, "unsafe") || !strings.HasPrefix(got.Header.Get("Content-Type"), "text/html") {
+		t.Errorf("%v", got.Header)
 	}
 	for accept, media := range map[string]string{
 		"text/html,application/xhtml+xml,*/*;q=0.8": "text/html", "text/csv": "text/csv", "*/*": "application/json", "": "application/json", "application/json, text/csv;q=0.5": "application/json",
 	} {
-		r := httpGet("/v1/addresses/addr1A/statement")
+		r := querytest.HttpGet("/v1/addresses/addr1A/statement")
 		if accept != "" {
 			r.Header.Set("Accept", accept)
 		}
-		if got := do(t, handler(s.archive()), r); !strings.HasPrefix(got.header.Get("Content-Type"), media) || !slices.Contains(got.header.Values("Vary"), "Accept") {
-			t.Errorf("%s: %v", accept, got.header)
+		if got := querytest.Do(t, querytest.Handler(s.archive()), r); !strings.HasPrefix(got.Header.Get("Content-Type"), media) || !slices.Contains(got.Header.Values("Vary"), "Accept") {
+			t.Errorf("%s: %v", accept, got.Header)
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"permanode/ledger/stardust/stardusttest"
 	"permanode/query"
+	"permanode/query/querytest"
 )
 
 // cut is a place at which a period can end: what a statement calls it, and what is true there.
@@ -24,15 +25,15 @@ type cut struct {
 }
 
 // cuts returns the end of a unit, or some time: before it, behind it, between it and the next one.
-func (l *ledgerOf) cuts(seq uint64, shift int64) cut {
-	ms := l.times[seq]
+func cutsOf(l *querytest.Ledger, seq uint64, shift int64) cut {
+	ms := l.Times[seq]
 	if shift < 0 {
 		next := seq + 1
-		return cut{query.Period{Moment: query.Moment{Unit: &next}}, query.Period{Moment: query.Moment{Unit: &seq}}, l.balances(seq, ms), seq}
+		return cut{query.Period{Moment: query.Moment{Unit: &next}}, query.Period{Moment: query.Moment{Unit: &seq}}, l.Held(seq, ms), seq}
 	}
 	ms += shift
 	next := ms + 1
-	return cut{query.Period{Moment: query.Moment{TimeMs: &next}}, query.Period{Moment: query.Moment{TimeMs: &ms}}, l.balances(seq, ms), seq}
+	return cut{query.Period{Moment: query.Moment{TimeMs: &next}}, query.Period{Moment: query.Moment{TimeMs: &ms}}, l.Held(seq, ms), seq}
 }
 
 // sums adds lines up by asset, and checks the balance that each gives.
@@ -100,7 +101,7 @@ func statementPages(t *testing.T, a *query.Archive, req query.StatementRequest, 
 		}
 		if req.Cursor == "" {
 			first = st
-		} else if asJSON(st.Accounts[0].Opening) != asJSON(first.Accounts[0].Opening) || asJSON(st.Accounts[0].Closing) != asJSON(first.Accounts[0].Closing) {
+		} else if querytest.AsJSON(st.Accounts[0].Opening) != querytest.AsJSON(first.Accounts[0].Opening) || querytest.AsJSON(st.Accounts[0].Closing) != querytest.AsJSON(first.Accounts[0].Closing) {
 			t.Fatalf("a page has other balances: %+v, %+v", st.Accounts[0], first.Accounts[0])
 		}
 		if len(st.Items) > 0 {
@@ -137,25 +138,25 @@ func TestStatementTorture(t *testing.T) {
 	kinds, onTime, tokens := map[string]int{}, 0, 0
 	for seed := range uint64(networks) {
 		r := rand.New(rand.NewPCG(seed, 3))
-		l := ledgerFrom(t, stardusttest.Options{Seed: 100 + seed, Blocks: 6 + r.IntN(8), Leases: 60, Uneven: true, Receipts: 4 + uint32(r.IntN(3))}, units)
+		l := querytest.LedgerFrom(t, stardusttest.Options{Seed: 100 + seed, Blocks: 6 + r.IntN(8), Leases: 60, Uneven: true, Receipts: 4 + uint32(r.IntN(3))}, units)
 		var cuts []cut
 		for seq := range uint64(units) {
 			for _, shift := range [][]int64{{-1}, {0}, {0, 1}, {999, 9_999}, {0, 5_000}}[r.IntN(5)] {
-				cuts = append(cuts, l.cuts(seq+1, shift))
+				cuts = append(cuts, cutsOf(l, seq+1, shift))
 			}
 		}
-		owners := slices.Sorted(maps.Keys(l.balances(uint64(units), l.times[units])))
+		owners := slices.Sorted(maps.Keys(l.Held(uint64(units), l.Times[units])))
 		for range 60 {
 			owner := owners[r.IntN(len(owners))]
-			address := l.network.Codec.FormatOwner(owner, l.trust)
+			address := l.Network.Codec.FormatOwner(owner, l.Trust)
 			i := r.IntN(len(cuts) - 1)
 			k := min(i+1+r.IntN(8), len(cuts)-1)
 			from, to := query.Period{}, cuts[k].to
-			begin := l.balances(0, l.times[0])
+			begin := l.Held(0, l.Times[0])
 			if r.IntN(4) > 0 {
 				from, begin = cuts[i].from, cuts[i].truth
 			}
-			req := query.StatementRequest{Networks: []query.Network{l.network}, Address: address, From: from, To: to}
+			req := query.StatementRequest{Networks: []query.Network{l.Network}, Address: address, From: from, To: to}
 			st, lines := statementPages(t, l.Archive, req, func() int { return 1 + r.IntN(5) })
 			account := st.Accounts[0]
 			if got, want := truthOf(amounts(account.Opening.Assets)), truth(begin[owner]); !maps.Equal(got, want) {
@@ -167,7 +168,7 @@ func TestStatementTorture(t *testing.T) {
 			if got, want := addUp(t, account.Opening.Assets, lines), amounts(account.Closing.Assets); !maps.Equal(got, want) {
 				t.Fatalf("seed %d, %s: the lines add up to %v, want %v", seed, address, got, want)
 			}
-			b, err := l.Balance(t.Context(), l.network, owner, to.Moment)
+			b, err := l.Balance(t.Context(), l.Network, owner, to.Moment)
 			if err != nil || b.Coins != amounts(account.Closing.Assets)[query.BaseCoins] || !st.Complete || !account.Complete || account.Why != "" {
 				t.Fatalf("%+v, %v; %+v", b, err, st)
 			}
@@ -181,7 +182,7 @@ func TestStatementTorture(t *testing.T) {
 					t.Fatalf("%+v stands behind one of %s", line, last)
 				}
 				last = line.Time
-				if line.Kind == query.LineExpiry && slices.ContainsFunc(l.times, func(ms int64) bool { return line.Time == timeOf(ms) }) {
+				if line.Kind == query.LineExpiry && slices.ContainsFunc(l.Times, func(ms int64) bool { return line.Time == timeOf(ms) }) {
 					onTime++ // of a unit: what expired then, and what was made expired
 				}
 			}
@@ -200,28 +201,28 @@ func TestStatementTorture(t *testing.T) {
 func timeOf(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339Nano) }
 
 // oneAsset checks that asking for one asset gives its lines alone.
-func oneAsset(t *testing.T, l *ledgerOf, req query.StatementRequest, asset string, lines []query.StatementLine) {
+func oneAsset(t *testing.T, l *querytest.Ledger, req query.StatementRequest, asset string, lines []query.StatementLine) {
 	t.Helper()
 	req.Asset = asset
 	_, got := statementPages(t, l.Archive, req, func() int { return 3 })
 	want := slices.DeleteFunc(slices.Clone(lines), func(line query.StatementLine) bool { return line.Asset != asset })
-	if asJSON(got) != asJSON(want) && len(got)+len(want) > 0 {
-		t.Fatalf("of %s there are %s, want %s", asset, asJSON(got), asJSON(want))
+	if querytest.AsJSON(got) != querytest.AsJSON(want) && len(got)+len(want) > 0 {
+		t.Fatalf("of %s there are %s, want %s", asset, querytest.AsJSON(got), querytest.AsJSON(want))
 	}
 }
 
 // wholeAsCSV checks that the table has the same lines, with the balances around them.
-func wholeAsCSV(t *testing.T, l *ledgerOf, req query.StatementRequest, account query.StatementAccount, lines []query.StatementLine) {
+func wholeAsCSV(t *testing.T, l *querytest.Ledger, req query.StatementRequest, account query.StatementAccount, lines []query.StatementLine) {
 	t.Helper()
 	url := "/v1/addresses/" + req.Address + "/statement?format=csv"
 	if text := moment(req.From); text != "" {
 		url += "&from=" + text
 	}
 	url += "&to=" + moment(req.To)
-	got := get(t, handler(l.Archive), url)
-	rows, err := csv.NewReader(strings.NewReader(string(got.body))).ReadAll()
-	if err != nil || got.status != 200 {
-		t.Fatalf("%d, %v: %s", got.status, err, got.body)
+	got := querytest.Get(t, querytest.Handler(l.Archive), url)
+	rows, err := csv.NewReader(strings.NewReader(string(got.Body))).ReadAll()
+	if err != nil || got.Status != 200 {
+		t.Fatalf("%d, %v: %s", got.Status, err, got.Body)
 	}
 	var want [][]string
 	ends := func(kind string, b *query.StatementBalance) {
@@ -238,7 +239,7 @@ func wholeAsCSV(t *testing.T, l *ledgerOf, req query.StatementRequest, account q
 	for _, row := range rows[1:] {
 		have = append(have, []string{row[2], row[9], row[10], row[11]})
 	}
-	if asJSON(have) != asJSON(want) {
+	if querytest.AsJSON(have) != querytest.AsJSON(want) {
 		t.Fatalf("the table is %v, want %v", have, want)
 	}
 }
@@ -256,22 +257,22 @@ func moment(p query.Period) string {
 // Where the records state what became of them, statements of everybody add up too, from before the first unit on.
 func TestStatementOfStated(t *testing.T) {
 	const units = 12
-	s := newStated(t, 5)
+	s := querytest.NewStated(t, 5)
 	for range units {
-		s.next(t)
+		s.Next(t)
 	}
-	n := must(s.Networks(t.Context()))[0]
+	n := querytest.Must(s.Networks(t.Context()))[0]
 	tokens := 0
 	r := rand.New(rand.NewPCG(7, 7))
-	for _, owner := range s.owners(t) {
+	for _, owner := range s.Owners(t) {
 		last := map[string]string{query.BaseCoins: "0"}
-		req := query.StatementRequest{Networks: []query.Network{n}, Address: s.codec.FormatOwner(owner, n.Rules)}
+		req := query.StatementRequest{Networks: []query.Network{n}, Address: s.Codec.FormatOwner(owner, n.Rules)}
 		for seq := uint64(0); seq < units; seq += 1 + uint64(r.IntN(4)) {
 			end := min(seq, units-1)
 			req.To = query.Period{Moment: query.Moment{Unit: &end}}
 			st, lines := statementPages(t, s.Archive, req, func() int { return 1 + r.IntN(9) })
 			account := st.Accounts[0]
-			b := must(s.Balance(t.Context(), n, owner, req.To.Moment))
+			b := querytest.Must(s.Balance(t.Context(), n, owner, req.To.Moment))
 			closing := amounts(account.Closing.Assets)
 			if !st.Complete || !maps.Equal(amounts(account.Opening.Assets), last) || !maps.Equal(addUp(t, account.Opening.Assets, lines), closing) {
 				t.Fatalf("%s opens with %v, want %v, and closes with %v", req.Address, account.Opening.Assets, last, closing)

@@ -20,7 +20,6 @@ var (
 
 	// statementForm has the parts head, account, line, end and foot of the page, so that a long one is sent as it is made.
 	statementForm = template.Must(template.New("statement").Parse(statementPageForm))
-
 )
 
 // StatementPolicy is the Content-Security-Policy of the page of [WholeStatement.HTML]: it loads nothing and runs nothing.

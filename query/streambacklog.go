@@ -68,7 +68,7 @@ func (c *Stream) search(ctx context.Context, i int, goal ledger.Ord) (*bound, an
 	}
 	b.have = lang.Intersect(b.have, ranges.Of(ranges.Range{Lo: c.at[i].Seq, Hi: last}))
 	b.outgrown = true // the index has more than that
-	got, err := c.a.answer(ctx, b, ask{after: beforeOrd(c.at[i]), limit: c.a.bounds.page})
+	got, err := c.a.answer(ctx, b, ask{after: beforeOrd(c.at[i]), limit: c.a.bounds.Page})
 	var broad *BroadError
 	if errors.As(err, &broad) {
 		return b, answer{}, nil // nothing was searched: each record is looked at
@@ -79,7 +79,7 @@ func (c *Stream) search(ctx context.Context, i int, goal ledger.Ord) (*bound, an
 // page sends the hits of an answer, and what the units hold that it did not search, as far as the answer tells.
 func (c *Stream) page(ctx context.Context, i int, b *bound, got answer, goal ledger.Ord) error {
 	stop := goal
-	if len(got.ords) == c.a.bounds.page {
+	if len(got.ords) == c.a.bounds.Page {
 		stop = behindOrd(got.ords[len(got.ords)-1]) // there may be more behind it
 	}
 	look := c.a.looker(b)

@@ -16,7 +16,7 @@ const (
 	slowAfter = 5 * time.Second
 	// StreamPiece is how many bytes are sent at once.
 	StreamPiece = 64 << 10
-	soon      = 250 * time.Millisecond
+	soon        = 250 * time.Millisecond
 )
 
 // ErrSlow is why the stream of a client ends that cannot keep up.

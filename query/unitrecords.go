@@ -61,4 +61,3 @@ func (a *Archive) rows(ctx context.Context, n Network, unit *ledger.Unit, first,
 	}
 	return items, nil
 }
-

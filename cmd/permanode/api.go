@@ -13,6 +13,7 @@ import (
 	"permanode/ledger/eras"
 	"permanode/query"
 	"permanode/query/access"
+	"permanode/query/api"
 	"permanode/query/trail"
 )
 
@@ -23,7 +24,7 @@ type apiFace struct {
 	trail   *trail.Trail
 	origins []string
 	host    string // of api.listen
-	rates   query.Rates
+	rates   api.Rates
 }
 
 // openFace makes the face of the API over the archive in dir.
@@ -41,7 +42,7 @@ func openFace(c *apiConfig, dir string, log *slog.Logger, wrong []string) (f *ap
 	if err != nil {
 		return nil, fmt.Errorf("API: %w", err)
 	}
-	f = &apiFace{origins: c.CORS, host: host, rates: query.DefaultRates()}
+	f = &apiFace{origins: c.CORS, host: host, rates: api.DefaultRates()}
 	f.rates.Keyed, f.rates.Search = float64(c.Rate), float64(c.SearchRate)
 	if c.KeysFile != "" {
 		if f.keys, err = access.LoadKeys(c.KeysFile); err != nil {
@@ -54,7 +55,7 @@ func openFace(c *apiConfig, dir string, log *slog.Logger, wrong []string) (f *ap
 			return nil, fmt.Errorf("API: %w", err)
 		}
 	}
-	if f.cert == nil && !query.IsLoopback(c.Listen) {
+	if f.cert == nil && !api.IsLoopback(c.Listen) {
 		log.Warn("keys and answers travel in the clear: name api.tls_cert and api.tls_key, or let a proxy in front do TLS", "listen", c.Listen)
 	}
 	if f.trail, err = trail.Open(filepath.Join(dir, accessFolder), trail.Options{Log: log, Wrong: wrong}); err != nil {
@@ -70,11 +71,11 @@ func sayWarnings(log *slog.Logger, keys *access.Keys) {
 }
 
 // health says whether calls can be recorded, without which none is answered.
-func (f *apiFace) health() query.Component {
+func (f *apiFace) health() api.Component {
 	if err := f.trail.Ready(); err != nil {
-		return query.Component{Name: "access trail", Detail: err.Error()}
+		return api.Component{Name: "access trail", Detail: err.Error()}
 	}
-	return query.Component{Name: "access trail", Ready: true, Detail: "takes what is asked"}
+	return api.Component{Name: "access trail", Ready: true, Detail: "takes what is asked"}
 }
 
 // close ends the trail. The API must have ended.
@@ -117,7 +118,7 @@ func (f *apiFace) reload(log *slog.Logger) {
 }
 
 // config completes what the API needs.
-func (f *apiFace) config(c query.Config) query.Config {
+func (f *apiFace) config(c api.Config) api.Config {
 	c.Trail, c.Rates, c.Origins = f.trail, f.rates, f.origins
 	if f.keys != nil {
 		c.Callers = f.keys.Caller
@@ -157,12 +158,12 @@ func (s *service) api() http.Handler {
 	if s.index != nil {
 		a.UseIndex(s.index)
 	}
-	return query.Handler(s.face.config(query.Config{Archive: a, Version: version, Log: s.log, Health: s.health, Live: s.live, Checkpoints: s.copies, Metrics: s.metrics}))
+	return api.Handler(s.face.config(api.Config{Archive: a, Version: version, Log: s.log, Health: s.health, Live: s.live, Checkpoints: s.copies, Metrics: s.metrics}))
 }
 
 // check judges what the config says of the API.
 func (c *apiConfig) check(ps *problems) {
-	if err := query.CheckListen(c.Listen, c.KeysFile != ""); err != nil {
+	if err := api.CheckListen(c.Listen, c.KeysFile != ""); err != nil {
 		ps.add("api.listen", c.Listen, err.Error(), "correct it")
 	}
 	if c.KeysFile != "" {
@@ -182,7 +183,7 @@ func (c *apiConfig) check(ps *problems) {
 		}
 	}
 	for i, o := range c.CORS {
-		if err := query.CheckOrigin(o); err != nil {
+		if err := api.CheckOrigin(o); err != nil {
 			ps.add(fmt.Sprintf("api.cors[%d]", i), o, err.Error(), "correct it or leave it out")
 		} else if o == "*" && c.KeysFile == "" {
 			ps.add(fmt.Sprintf("api.cors[%d]", i), o, "lets every web page that somebody opens on this machine read the archive, since there are no keys", "name the origins, or set api.keys_file")

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"permanode/query"
+	"permanode/query/api"
 	"permanode/storage/pebblestore"
 )
 
@@ -19,22 +19,22 @@ type checkpointer struct {
 	}
 
 	mu    sync.Mutex
-	state query.CheckpointState
+	state api.CheckpointState
 	done  chan struct{} // of the one that is being made; nil: none is
 	work  sync.WaitGroup
 }
 
-var _ query.Checkpointer = (*checkpointer)(nil)
+var _ api.Checkpointer = (*checkpointer)(nil)
 
 func newCheckpointer(ctx context.Context, db *pebblestore.DB) *checkpointer {
 	return &checkpointer{ctx: ctx, db: db, state: noCheckpoint()}
 }
 
-func noCheckpoint() query.CheckpointState {
-	return query.CheckpointState{State: query.CheckpointNone, Networks: []query.NetworkUnit{}}
+func noCheckpoint() api.CheckpointState {
+	return api.CheckpointState{State: api.CheckpointNone, Networks: []api.NetworkUnit{}}
 }
 
-// Begin implements query.Checkpointer.
+// Begin implements api.Checkpointer.
 func (c *checkpointer) Begin() (<-chan struct{}, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -45,11 +45,11 @@ func (c *checkpointer) Begin() (<-chan struct{}, error) {
 		return nil, err
 	}
 	if err := c.db.DropCheckpoint(); errors.Is(err, pebblestore.ErrInUse) {
-		return nil, query.ErrCheckpointInUse // whatever else is wrong with it ends the making too
+		return nil, api.ErrCheckpointInUse // whatever else is wrong with it ends the making too
 	}
 	done := make(chan struct{})
 	c.state = noCheckpoint()
-	c.state.State, c.done = query.CheckpointMaking, done
+	c.state.State, c.done = api.CheckpointMaking, done
 	c.work.Go(func() {
 		made, err := c.db.Checkpoint(c.ctx)
 		c.mu.Lock()
@@ -60,37 +60,37 @@ func (c *checkpointer) Begin() (<-chan struct{}, error) {
 	return done, nil
 }
 
-func checkpointState(made pebblestore.Checkpoint, err error) query.CheckpointState {
+func checkpointState(made pebblestore.Checkpoint, err error) api.CheckpointState {
 	s := noCheckpoint()
 	if err != nil {
-		s.State, s.Problem = query.CheckpointFailed, err.Error()
+		s.State, s.Problem = api.CheckpointFailed, err.Error()
 		return s
 	}
 	at := time.Now().UTC().Format(time.RFC3339)
-	s.State, s.Dir, s.Files, s.Bytes, s.MadeAt = query.CheckpointReady, made.Dir, made.Files, made.Bytes, &at
+	s.State, s.Dir, s.Files, s.Bytes, s.MadeAt = api.CheckpointReady, made.Dir, made.Files, made.Bytes, &at
 	for _, u := range made.Units {
-		s.Networks = append(s.Networks, query.NetworkUnit{Network: u.Network, Newest: u.Seq})
+		s.Networks = append(s.Networks, api.NetworkUnit{Network: u.Network, Newest: u.Seq})
 	}
 	return s
 }
 
-// State implements query.Checkpointer.
-func (c *checkpointer) State() query.CheckpointState {
+// State implements api.Checkpointer.
+func (c *checkpointer) State() api.CheckpointState {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.state
 }
 
-// Release implements query.Checkpointer.
+// Release implements api.Checkpointer.
 func (c *checkpointer) Release() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.done != nil {
-		return query.ErrCheckpointInUse
+		return api.ErrCheckpointInUse
 	}
 	err := c.db.DropCheckpoint()
 	if errors.Is(err, pebblestore.ErrInUse) {
-		return query.ErrCheckpointInUse
+		return api.ErrCheckpointInUse
 	}
 	if err == nil {
 		c.state = noCheckpoint()

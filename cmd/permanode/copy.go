@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"permanode/ledger/eras"
-	"permanode/query"
+	"permanode/query/api"
 	"permanode/query/client"
 	"permanode/storage"
 	"permanode/storage/pebblestore"
@@ -33,15 +33,15 @@ Exit status: 0 good; 1 error; 2 wrong command line, or the target is not written
 
 // copyReport is `copy --json`.
 type copyReport struct {
-	From        string              `json:"from"`
-	To          string              `json:"to"`
-	Files       int                 `json:"files"`
-	Bytes       int64               `json:"bytes"`
-	Copied      int                 `json:"copied"`       // files that were not there yet
-	CopiedBytes int64               `json:"copied_bytes"` // of them
-	Removed     int                 `json:"removed"`      // files that the archive no longer has
-	Resumed     bool                `json:"resumed"`      // what an interrupted copy had brought was used
-	Networks    []query.NetworkUnit `json:"networks"`     // what the copy holds; never null
+	From        string            `json:"from"`
+	To          string            `json:"to"`
+	Files       int               `json:"files"`
+	Bytes       int64             `json:"bytes"`
+	Copied      int               `json:"copied"`       // files that were not there yet
+	CopiedBytes int64             `json:"copied_bytes"` // of them
+	Removed     int               `json:"removed"`      // files that the archive no longer has
+	Resumed     bool              `json:"resumed"`      // what an interrupted copy had brought was used
+	Networks    []api.NetworkUnit `json:"networks"`     // what the copy holds; never null
 }
 
 type copyFlags struct {
@@ -172,10 +172,10 @@ func closeTrail(dir string) error {
 func (p *program) printCopy(f *copyFlags, done pebblestore.CopyReport) error {
 	out := copyReport{
 		From: f.from, To: f.to, Files: done.Files, Bytes: done.Bytes, Copied: done.Copied, CopiedBytes: done.CopiedBytes,
-		Removed: done.Removed, Resumed: done.Resumed, Networks: []query.NetworkUnit{},
+		Removed: done.Removed, Resumed: done.Resumed, Networks: []api.NetworkUnit{},
 	}
 	for _, u := range done.Units {
-		out.Networks = append(out.Networks, query.NetworkUnit{Network: u.Network, Newest: u.Seq})
+		out.Networks = append(out.Networks, api.NetworkUnit{Network: u.Network, Newest: u.Seq})
 	}
 	if f.json {
 		return p.printJSON(out)

@@ -18,6 +18,7 @@ import (
 	"permanode/ingest"
 	"permanode/ledger/eras"
 	"permanode/query"
+	"permanode/query/api"
 	"permanode/storage/pebblestore"
 )
 
@@ -165,7 +166,7 @@ func (p *program) demoLive(ctx context.Context, svc *service, nets []*demoNet, l
 		if n.node == nil {
 			continue
 		}
-		g.Go(func() error { return query.Serve(ctx, plug, n.node, svc.log) })
+		g.Go(func() error { return api.Serve(ctx, plug, n.node, svc.log) })
 		g.Go(func() error {
 			if !n.node.live(ctx) {
 				return nil

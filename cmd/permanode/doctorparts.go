@@ -19,6 +19,7 @@ import (
 	"permanode/ledger/eras"
 	"permanode/query"
 	"permanode/query/access"
+	"permanode/query/api"
 	"permanode/storage/pebblestore"
 )
 
@@ -48,29 +49,29 @@ const (
 
 // access looks at keys and certificate.
 func (d *doctor) access() (rows []diagnosis) {
-	api := d.conf.API
-	if api.KeysFile == "" {
+	conf := d.conf.API
+	if conf.KeysFile == "" {
 		rows = append(rows, ok("keys", "none: only this machine is answered"))
-	} else if keys, err := access.LoadKeys(api.KeysFile); err != nil {
+	} else if keys, err := access.LoadKeys(conf.KeysFile); err != nil {
 		rows = append(rows, fail("keys", "do what it says; permanode config validate reads it again", "%v", firstLineOf(err)))
 	} else if w := keys.Warnings(); len(w) > 0 {
-		rows = append(rows, warn("keys", "chmod 600 "+api.KeysFile, "%s", strings.Join(w, "; ")))
+		rows = append(rows, warn("keys", "chmod 600 "+conf.KeysFile, "%s", strings.Join(w, "; ")))
 	} else {
 		rows = append(rows, ok("keys", "%s", countText(keys.Len(), "key")))
 	}
-	if api.TLSCert == "" {
-		if !query.IsLoopback(api.Listen) {
+	if conf.TLSCert == "" {
+		if !api.IsLoopback(conf.Listen) {
 			rows = append(rows, warn("certificate", "name api.tls_cert and api.tls_key, or let a proxy in front do TLS", "none: keys and answers travel in the clear"))
 		}
 		return rows
 	}
-	cert, err := loadCertificate(api.TLSCert, api.TLSKey)
+	cert, err := loadCertificate(conf.TLSCert, conf.TLSKey)
 	if err != nil {
 		return append(rows, fail("certificate", "name a certificate and its own key, both in PEM", "%v", err))
 	}
 	rows = append(rows, d.certificateRow(cert.current.Load().Leaf))
-	if info, err := os.Stat(api.TLSKey); err == nil && info.Mode().Perm()&0o077 != 0 {
-		rows = append(rows, warn("certificate key", "chmod 600 "+api.TLSKey, "%s can be read by others", api.TLSKey))
+	if info, err := os.Stat(conf.TLSKey); err == nil && info.Mode().Perm()&0o077 != 0 {
+		rows = append(rows, warn("certificate key", "chmod 600 "+conf.TLSKey, "%s can be read by others", conf.TLSKey))
 	}
 	return rows
 }

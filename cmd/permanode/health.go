@@ -11,7 +11,7 @@ import (
 
 	"permanode/ingest"
 	"permanode/internal/ranges"
-	"permanode/query"
+	"permanode/query/api"
 )
 
 const (
@@ -21,12 +21,12 @@ const (
 )
 
 // health says which parts are ready. It reads what others measured, and asks nobody.
-func (s *service) health() (parts []query.Component) {
+func (s *service) health() (parts []api.Component) {
 	parts = append(parts, s.storeHealth(), s.disk.health(), s.face.health())
 	for _, n := range s.networks {
 		st := n.collector.Status()
 		ready := st.Phase == ingest.Following || st.Phase == ingest.CatchingUp && st.Lag <= readyLag
-		parts = append(parts, query.Component{Name: n.name, Ready: ready, Detail: st.Sentence + sourceTroubles(st.Sources)})
+		parts = append(parts, api.Component{Name: n.name, Ready: ready, Detail: st.Sentence + sourceTroubles(st.Sources)})
 	}
 	for _, x := range s.followers {
 		parts = append(parts, s.indexHealth(x))
@@ -34,15 +34,15 @@ func (s *service) health() (parts []query.Component) {
 	return parts
 }
 
-func (s *service) storeHealth() query.Component {
+func (s *service) storeHealth() api.Component {
 	if err := s.db.Stopped(); err != nil {
-		return query.Component{Name: "store", Detail: err.Error() + ": reads go on, nothing acknowledged is lost; look at the disk, then restart"}
+		return api.Component{Name: "store", Detail: err.Error() + ": reads go on, nothing acknowledged is lost; look at the disk, then restart"}
 	}
-	return query.Component{Name: "store", Ready: true, Detail: "takes what is proven"}
+	return api.Component{Name: "store", Ready: true, Detail: "takes what is proven"}
 }
 
-func (s *service) indexHealth(x indexed) query.Component {
-	c := query.Component{Name: "index of " + x.net.Name}
+func (s *service) indexHealth(x indexed) api.Component {
+	c := api.Component{Name: "index of " + x.net.Name}
 	st := s.index.Status(x.net.ID)
 	cov, err := s.db.Coverage(context.Background(), x.net.ID) // in memory
 	lag := uint64(0)
@@ -105,8 +105,8 @@ func (d *diskState) watch(ctx context.Context) {
 	}
 }
 
-func (d *diskState) health() query.Component {
-	c := query.Component{Name: "disk"}
+func (d *diskState) health() api.Component {
+	c := api.Component{Name: "disk"}
 	m := d.last.Load()
 	switch {
 	case m == nil:

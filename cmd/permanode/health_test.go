@@ -15,7 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"permanode/ledger/eras"
-	"permanode/query"
+	"permanode/query/api"
 	"permanode/storage/pebblestore"
 )
 
@@ -129,35 +129,35 @@ func TestCheckpointer(t *testing.T) {
 			t.Errorf("%+v, want %s", got, state)
 		}
 	}
-	expect(query.CheckpointNone)
+	expect(api.CheckpointNone)
 	made, err := c.Begin()
 	if err != nil {
 		t.Fatal(err)
 	}
 	<-store.begun
-	expect(query.CheckpointMaking)
+	expect(api.CheckpointMaking)
 	if again, err := c.Begin(); err != nil || again != made {
 		t.Errorf("a second one began another: %v", err)
 	}
-	if err := c.Release(); !errors.Is(err, query.ErrCheckpointInUse) {
+	if err := c.Release(); !errors.Is(err, api.ErrCheckpointInUse) {
 		t.Errorf("released while it is made: %v", err)
 	}
 	store.end <- struct{}{}
 	<-made
-	expect(query.CheckpointReady)
+	expect(api.CheckpointReady)
 	store.inUse = true
-	if _, err := c.Begin(); !errors.Is(err, query.ErrCheckpointInUse) {
+	if _, err := c.Begin(); !errors.Is(err, api.ErrCheckpointInUse) {
 		t.Errorf("another one while it is copied: %v", err)
 	}
-	if err := c.Release(); !errors.Is(err, query.ErrCheckpointInUse) {
+	if err := c.Release(); !errors.Is(err, api.ErrCheckpointInUse) {
 		t.Errorf("released while it is copied: %v", err)
 	}
-	expect(query.CheckpointReady)
+	expect(api.CheckpointReady)
 	store.inUse = false
 	if err := c.Release(); err != nil {
 		t.Error(err)
 	}
-	expect(query.CheckpointNone)
+	expect(api.CheckpointNone)
 	store.err = syscall.ENOSPC
 	store.end <- struct{}{}
 	if made, err = c.Begin(); err != nil {
@@ -165,7 +165,7 @@ func TestCheckpointer(t *testing.T) {
 	}
 	<-made
 	<-store.begun
-	expect(query.CheckpointFailed)
+	expect(api.CheckpointFailed)
 	if !strings.Contains(c.State().Problem, "no space left") {
 		t.Errorf("%+v", c.State())
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"permanode/query"
+	"permanode/query/api"
 )
 
 // checkMetricsListen judges the address of the metrics: "" is none.
@@ -63,7 +63,7 @@ func metricsHandler(r *prometheus.Registry, local bool) http.Handler {
 func localOnly(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch site := r.Header.Get("Sec-Fetch-Site"); {
-		case !query.IsHost(r.Host, nil):
+		case !api.IsHost(r.Host, nil):
 			http.Error(w, "these metrics are not called so: use the address or localhost", http.StatusMisdirectedRequest)
 		case site == "cross-site" || site == "same-site":
 			http.Error(w, "a page of another origin asks for these metrics", http.StatusForbidden)

@@ -14,6 +14,7 @@ import (
 	"permanode/internal/replay"
 	"permanode/ledger/eras"
 	"permanode/query"
+	"permanode/query/api"
 )
 
 // archiveOf is an archive in a directory, and a service over a copy of it.
@@ -72,7 +73,7 @@ func (a *archiveOf) serve(t *testing.T, indexed bool) {
 		t.Cleanup(func() { _ = x.Close() })
 		archive.UseIndex(x)
 	}
-	srv := httptest.NewServer(query.Handler(query.Config{Archive: archive, Version: version, Log: log}))
+	srv := httptest.NewServer(api.Handler(api.Config{Archive: archive, Version: version, Log: log}))
 	t.Cleanup(srv.Close)
 	a.server = srv.URL
 }

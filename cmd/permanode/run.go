@@ -16,6 +16,7 @@ import (
 	"permanode/internal/follow"
 	"permanode/ledger"
 	"permanode/query"
+	"permanode/query/api"
 	"permanode/storage/pebblestore"
 )
 
@@ -101,7 +102,7 @@ func (p *program) runService(ctx context.Context, conf *config) (err error) {
 }
 
 func listen(ctx context.Context, addr string, keys bool) (net.Listener, error) {
-	if err := query.CheckListen(addr, keys); err != nil {
+	if err := api.CheckListen(addr, keys); err != nil {
 		return nil, usagef("for example 127.0.0.1:8080", "%w", err)
 	}
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
@@ -278,9 +279,9 @@ func (s *service) run(ctx context.Context, ln net.Listener) error {
 		s.disk.watch(ctx)
 		return nil
 	})
-	api := s.api()
+	handler := s.api()
 	g.Go(func() error {
-		s.manager.run(ctx, s.pulse(s.face.scheme(), ln, api))
+		s.manager.run(ctx, s.pulse(s.face.scheme(), ln, handler))
 		return nil
 	})
 	g.Go(func() error {
@@ -289,7 +290,7 @@ func (s *service) run(ctx context.Context, ln net.Listener) error {
 	})
 	g.Go(func() error {
 		s.log.Info("the API answers", "url", s.face.scheme()+"://"+ln.Addr().String()+"/v1/info")
-		return query.Serve(ctx, s.face.listener(ln), api, s.log)
+		return api.Serve(ctx, s.face.listener(ln), handler, s.log)
 	})
 	if s.metricsAt != nil {
 		g.Go(func() error {

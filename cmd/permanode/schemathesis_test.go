@@ -54,7 +54,7 @@ func TestSchemathesis(t *testing.T) {
 // The description is one that a public validator takes.
 func TestDescriptionIsOpenAPI(t *testing.T) {
 	program := outside(t, "python", "bin", "openapi-spec-validator")
-	if out, err := exec.CommandContext(t.Context(), program, filepath.Join("..", "..", "query", "openapi.yaml")).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), program, filepath.Join("..", "..", "query", "api", "openapi.yaml")).CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"permanode/ledger/eras"
 	"permanode/query"
 	"permanode/query/access"
+	"permanode/query/api"
 )
 
 // guarded is a service that wants keys and speaks TLS, and the files that a client of it needs.
@@ -42,7 +43,7 @@ func guarded(t *testing.T) (server, keyFile, caFile string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	srv := httptest.NewUnstartedServer(query.Handler(query.Config{Archive: query.New(db, eras.Codec), Version: version, Log: slog.New(slog.DiscardHandler), Callers: known.Caller}))
+	srv := httptest.NewUnstartedServer(api.Handler(api.Config{Archive: query.New(db, eras.Codec), Version: version, Log: slog.New(slog.DiscardHandler), Callers: known.Caller}))
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
@@ -86,12 +87,12 @@ func TestServerWithKeysAndTLS(t *testing.T) {
 		t.Errorf("from the environment: %d %s", got.status, got.errs)
 	}
 	for args, want := range map[string]string{
-		"coverage --data x --key-file " + key:                                       "none is named",
-		"coverage --ca-file " + ca:                                                  "none is named",
-		"search --server http://127.0.0.1:1 " + strings.Repeat("x", 2*query.MaxURL): "a service takes",
-		"export --server http://127.0.0.1:1 --format cones":                         "gives no cone files",
-		"coverage --server http://127.0.0.1:1 --data x":                             "each name an archive",
-		"coverage --server http://user:pass@127.0.0.1:1":                            "is no address",
+		"coverage --data x --key-file " + key:                                     "none is named",
+		"coverage --ca-file " + ca:                                                "none is named",
+		"search --server http://127.0.0.1:1 " + strings.Repeat("x", 2*api.MaxURL): "a service takes",
+		"export --server http://127.0.0.1:1 --format cones":                       "gives no cone files",
+		"coverage --server http://127.0.0.1:1 --data x":                           "each name an archive",
+		"coverage --server http://user:pass@127.0.0.1:1":                          "is no address",
 	} {
 		if got := run(strings.Fields(args)...); got.status != 2 || !strings.Contains(got.errs, want) || strings.Contains(got.errs, "pass@") {
 			t.Errorf("%.60s: exit %d: %s", args, got.status, got.errs)

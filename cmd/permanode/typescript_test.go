@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"permanode/query"
+	"permanode/query/api"
 	"permanode/query/client"
 )
 
@@ -33,7 +34,7 @@ func TestTypeScriptClient(t *testing.T) {
 	}
 	dir := t.TempDir()
 	fresh := filepath.Join(dir, "api.ts")
-	tool(t, generate, filepath.Join("..", "..", "query", "openapi.yaml"), "-o", fresh)
+	tool(t, generate, filepath.Join("..", "..", "query", "api", "openapi.yaml"), "-o", fresh)
 	if read(t, fresh) != read(t, filepath.Join(clientFolder, "api.ts")) {
 		t.Errorf("%s/api.ts is not made of the description as it is now: run make client", clientFolder)
 	}
@@ -103,7 +104,7 @@ func checkTypeScript(t *testing.T, s *runningService, got map[string]json.RawMes
 		Items []struct {
 			ID      string
 			Places  []query.Place
-			Problem *query.Problem
+			Problem *api.Problem
 		}
 	}
 	if err := json.Unmarshal(got["batch"], &batch); err != nil || len(batch.Items) != 2 || batch.Items[0].Places[0].ID != record.ID || batch.Items[1].Problem.Status != http.StatusBadRequest {

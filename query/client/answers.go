@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"permanode/query"
+	"permanode/query/api"
 )
 
 // Info says what answers.
@@ -33,8 +34,8 @@ type Status struct {
 
 // Readiness says which parts of a service are ready.
 type Readiness struct {
-	Ready      bool              `json:"ready"`
-	Components []query.Component `json:"components"`
+	Ready      bool            `json:"ready"`
+	Components []api.Component `json:"components"`
 }
 
 // Form is a form of a record or unit.

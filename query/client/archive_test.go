@@ -23,6 +23,7 @@ import (
 	"permanode/ledger"
 	"permanode/ledger/eras"
 	"permanode/query"
+	"permanode/query/api"
 	"permanode/query/client"
 	"permanode/storage"
 	"permanode/storage/pebblestore"
@@ -148,7 +149,7 @@ func collect(db *pebblestore.DB, dir, missing string) error {
 
 // service is the API over an archive.
 func service(a *query.Archive) http.Handler {
-	return query.Handler(query.Config{Archive: a, Version: "v1.2.3", Log: slog.New(slog.DiscardHandler)})
+	return api.Handler(api.Config{Archive: a, Version: "v1.2.3", Log: slog.New(slog.DiscardHandler)})
 }
 
 // serve serves h until the test ends and returns a client of it that waits for nothing.

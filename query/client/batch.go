@@ -8,6 +8,7 @@ import (
 	"net/url"
 
 	"permanode/query"
+	"permanode/query/api"
 )
 
 // MaxBatch is how many identifiers a service takes at once.
@@ -58,10 +59,10 @@ func (c *Client) batch(ctx context.Context, ids []string, network string) ([]Fou
 	}
 	var got struct {
 		Items []struct {
-			ID      string         `json:"id"`
-			Places  []query.Place  `json:"places"`
-			Next    *string        `json:"next_cursor"`
-			Problem *query.Problem `json:"problem"`
+			ID      string        `json:"id"`
+			Places  []query.Place `json:"places"`
+			Next    *string       `json:"next_cursor"`
+			Problem *api.Problem  `json:"problem"`
 		} `json:"items"`
 	}
 	if err := c.decode(path, raw, &got); err != nil {

@@ -14,7 +14,7 @@ import (
 	"net/url"
 	"time"
 
-	"permanode/query"
+	"permanode/query/api"
 )
 
 // The media types of answers.
@@ -172,7 +172,7 @@ func (c *Client) request(a *answer, what call) (*http.Request, error) {
 	if len(what.params) > 0 {
 		target += "?" + what.params.Encode()
 	}
-	if n := len(target) - len(c.base); n > query.MaxURL {
+	if n := len(target) - len(c.base); n > api.MaxURL {
 		return nil, &LongError{Bytes: n}
 	}
 	var body io.Reader

@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"time"
 
-	"permanode/query"
+	"permanode/query/api"
 )
 
 // checkpointPoll is how often a checkpoint that takes long is asked for.
@@ -13,12 +13,12 @@ const checkpointPoll = time.Second
 
 // Checkpoint has the service make a checkpoint of its store and waits until it is ready. Its directory lies on the
 // machine of the service. It needs the role operator. ReleaseCheckpoint gives its room back.
-func (c *Client) Checkpoint(ctx context.Context) (out query.CheckpointState, err error) {
+func (c *Client) Checkpoint(ctx context.Context) (out api.CheckpointState, err error) {
 	const path = "/v1/checkpoint"
 	if out, err = c.post(ctx, path); err != nil {
 		return out, err
 	}
-	for out.State == query.CheckpointMaking {
+	for out.State == api.CheckpointMaking {
 		if err := c.wait(ctx, checkpointPoll); err != nil {
 			return out, err
 		}
@@ -26,7 +26,7 @@ func (c *Client) Checkpoint(ctx context.Context) (out query.CheckpointState, err
 			return out, err
 		}
 	}
-	if out.State != query.CheckpointReady {
+	if out.State != api.CheckpointReady {
 		return c.post(ctx, path) // says why, as a problem
 	}
 	return out, nil
@@ -39,7 +39,7 @@ func (c *Client) ReleaseCheckpoint(ctx context.Context) error {
 }
 
 // post calls what takes no body.
-func (c *Client) post(ctx context.Context, path string) (out query.CheckpointState, err error) {
+func (c *Client) post(ctx context.Context, path string) (out api.CheckpointState, err error) {
 	body, err := c.whole(ctx, call{path: path, accept: mediaJSON, body: []byte{}, acts: true, also: http.StatusAccepted})
 	if err != nil {
 		return out, err

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"permanode/query"
+	"permanode/query/api"
 	"permanode/query/client"
 	"permanode/storage"
 )
@@ -44,7 +45,7 @@ func said(status int, header http.Header, body string) http.HandlerFunc {
 }
 
 func no(status int, kind, after string) http.HandlerFunc {
-	body, _ := json.Marshal(query.Problem{Type: "urn:permanode:problem:" + kind, Status: status, Detail: "no, because of " + kind})
+	body, _ := json.Marshal(api.Problem{Type: "urn:permanode:problem:" + kind, Status: status, Detail: "no, because of " + kind})
 	h := http.Header{"Content-Type": {"application/problem+json"}}
 	if after != "" {
 		h.Set("Retry-After", after)
@@ -335,7 +336,7 @@ func TestUnknownAuthority(t *testing.T) {
 // What a stranger says is fit for a terminal, and short.
 func TestHostileWords(t *testing.T) {
 	detail := "\x1b[2J\r\nerror: all is well\u202e\xff" + strings.Repeat("x", 1<<20)
-	body, err := json.Marshal(query.Problem{Type: "urn:permanode:problem:not-found", Status: 404, Detail: detail})
+	body, err := json.Marshal(api.Problem{Type: "urn:permanode:problem:not-found", Status: 404, Detail: detail})
 	if err != nil {
 		t.Fatal(err)
 	}

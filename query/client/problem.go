@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"permanode/query"
+	"permanode/query/api"
 	"permanode/storage"
 )
 
@@ -25,7 +26,7 @@ var (
 
 // Problem is the error that a service answered.
 type Problem struct {
-	query.Problem
+	api.Problem
 	RetryAfter time.Duration // how long to wait before the next try; 0: not said
 }
 
@@ -138,7 +139,7 @@ type LongError struct{ Bytes int }
 func (e *LongError) Unwrap() error { return ErrBadRequest }
 
 func (e *LongError) Error() string {
-	return fmt.Sprintf("the question has %d bytes as part of a URL, and a service takes %d", e.Bytes, query.MaxURL)
+	return fmt.Sprintf("the question has %d bytes as part of a URL, and a service takes %d", e.Bytes, api.MaxURL)
 }
 
 // Hint is the next step.

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"permanode/query"
+	"permanode/query/api"
 	"permanode/query/client"
 	"permanode/storage"
 )
@@ -208,7 +209,7 @@ func TestProblemsMeanTheSame(t *testing.T) {
 	_, netErr := c.Coverage(ctx, "nosuch")
 	_, cursorErr := c.SearchPage(ctx, client.Question{Cursor: "nonsense"})
 	_, queryErr := c.SearchPage(ctx, client.Question{Query: "tagg:x"})
-	_, longErr := c.SearchPage(ctx, client.Question{Query: strings.Repeat("ä", query.MaxURL)})
+	_, longErr := c.SearchPage(ctx, client.Question{Query: strings.Repeat("ä", api.MaxURL)})
 	for what, test := range map[string]struct{ got, want error }{
 		"unit outside": {unitErr, storage.ErrNotFound}, "no record": {recordErr, storage.ErrNotFound}, "no id": {idErr, query.ErrNotID},
 		"no network": {netErr, storage.ErrNotFound}, "cursor": {cursorErr, query.ErrBadCursor}, "query": {queryErr, client.ErrBadRequest},

@@ -12,7 +12,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
 
-	"permanode/query"
+	"permanode/query/api"
 )
 
 // Spec is the description, with every schema compiled. It is safe for concurrent use.
@@ -76,7 +76,7 @@ func Load(t testing.TB) *Spec {
 // Parse is Load without a test.
 func Parse() (*Spec, error) {
 	var loose any
-	if err := yaml.Unmarshal(query.OpenAPI(), &loose); err != nil {
+	if err := yaml.Unmarshal(api.OpenAPI(), &loose); err != nil {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
 	}
 	text, err := json.Marshal(loose)

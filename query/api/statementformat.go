@@ -1,0 +1,35 @@
+package api
+
+// The formats of a statement.
+const (
+	formatJSON = "json"
+	formatCSV  = "csv"
+	formatHTML = "html"
+
+	mediaJSON = "application/json"
+	mediaHTML = "text/html"
+)
+
+const statementPattern = "/v1/addresses/{addr}/statement"
+
+// class is that of the route; a statement that is sent whole is an export, as long as it may be.
+func (q *request) class() class {
+	if q.route.pattern == statementPattern && statementFormat(q) != formatJSON {
+		return classExport
+	}
+	return q.route.class
+}
+
+// statementFormat is what the parameter says, else what the Accept header likes most.
+func statementFormat(q *request) string {
+	if f := q.params["format"]; f != "" {
+		return f
+	}
+	switch preferred(q.header, mediaJSON, mediaCSV, mediaHTML) {
+	case mediaCSV:
+		return formatCSV
+	case mediaHTML:
+		return formatHTML
+	}
+	return formatJSON
+}
