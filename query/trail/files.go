@@ -3,18 +3,13 @@ package trail
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
-
-	"permanode/internal/durable"
 )
 
 const (
@@ -22,55 +17,6 @@ const (
 	dayLayout = "2006-01-02"
 	daySuffix = ".ndjson"
 )
-
-// Head is the newest line that is on disk.
-type Head struct {
-	Seq    uint64 `json:"seq"`
-	SHA256 string `json:"sha256"`
-	File   string `json:"file"`
-	Bytes  int64  `json:"bytes"` // where the line ends in the file
-}
-
-// noHead is the head before line 1. It is noted too, so that HEAD is there wherever a line is.
-var noHead = Head{SHA256: zeroHash}
-
-func (h Head) state() state { return state{h.Seq, h.SHA256} }
-
-// readHead returns the head that was noted; there is false if none was.
-func readHead(dir string) (h Head, there bool, err error) {
-	raw, err := readSmall(filepath.Join(dir, headFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return h, false, nil
-	}
-	if err != nil {
-		return h, false, err
-	}
-	if err := json.Unmarshal(raw, &h); err != nil {
-		return Head{}, true, fmt.Errorf("%s is no JSON object: %w", headFile, err)
-	}
-	if _, ok := dayOf(h.File); h != noHead && (!ok || h.Seq == 0 || len(h.SHA256) != len(zeroHash) || h.Bytes < 1) {
-		return Head{}, true, fmt.Errorf("%s names no line", headFile)
-	}
-	return h, true, nil
-}
-
-func readSmall(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, 4096))
-}
-
-// writeHead notes h. It comes after the sync of the line, so that it never names one that is not there.
-func writeHead(dir string, h Head) error {
-	raw, err := json.Marshal(h)
-	if err != nil {
-		return err
-	}
-	return durable.WriteFile(filepath.Join(dir, headFile), append(raw, '\n'), 0o600)
-}
 
 func dayFile(at time.Time) string { return at.UTC().Format(dayLayout) + daySuffix }
 

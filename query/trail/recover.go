@@ -52,7 +52,7 @@ func recoverTrail(dir string) (e ending, err error) {
 		return e, err
 	}
 	if there && headErr == nil && !stands {
-		e.note("line %d, which %s names, is not there as it was: the files end with line %d", head.Seq, headFile, e.seq)
+		e.note("%s names line %d, which ends at byte %d of %s, and that is not there as it was: the files end with line %d", headFile, head.Seq, head.Bytes, head.File, e.seq)
 		if head.Seq >= e.seq {
 			e.state = head.state()
 		}
@@ -103,19 +103,23 @@ func (e *ending) walk(dir string, days []string, head Head, stands bool, last st
 		e.state = head.state()
 	}
 	strict := stands
+	after, fits := behindHead(last), true
 	for i := from; i < len(days); i++ {
-		w, err := walkFile(filepath.Join(dir, days[i]), at, e.state, strict)
+		w, err := walkFile(filepath.Join(dir, days[i]), at, e.state, strict, func(event string) {
+			fits = after.takes(days[i], event) && fits
+			last = event
+		})
 		if err != nil {
 			return err
-		}
-		if w.last != "" {
-			last = w.last
 		}
 		at, e.state, e.file, e.bytes, e.size = 0, w.state, days[i], w.end, w.size
 		if w.end < w.size && i < len(days)-1 { // no crash does that: a day is begun after the one before was synced
 			e.note("%s breaks off at byte %d", days[i], w.end)
 			strict = false
 		}
+	}
+	if stands && !fits {
+		e.note("%s names %s, and what is behind it no kill leaves there", headFile, head)
 	}
 	switch {
 	case e.seq == 0 && e.size == 0:
@@ -131,12 +135,12 @@ func (e *ending) walk(dir string, days []string, head Head, stands bool, last st
 type walked struct {
 	state
 	end, size int64
-	last      string // what the last line is
 }
 
 // walkFile reads a file to its last line. strict: a line that does not follow s, or is none, ends it: these bytes were
-// never synced. Else the last line that is one ends it, whatever is before: nothing of that may be cut.
-func walkFile(name string, at int64, s state, strict bool) (w walked, err error) {
+// never synced. Else the last line that is one ends it, whatever is before: nothing of that may be cut. met is told what
+// each line is.
+func walkFile(name string, at int64, s state, strict bool, met func(event string)) (w walked, err error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return w, err
@@ -163,7 +167,8 @@ func walkFile(name string, at int64, s state, strict bool) (w walked, err error)
 		l, err := parseLink(raw)
 		good := err == nil && !in.long
 		if good && (!strict || w.takes(l)) {
-			w.state, w.end, w.last = l.state(), in.at, l.Event
+			w.state, w.end = l.state(), in.at
+			met(l.Event)
 		} else if strict {
 			return w, nil
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -75,6 +76,9 @@ type verifier struct {
 	sum    Summary
 	head   Head
 	named  bool            // head is good, and its line was not met yet
+	after  *behind         // of the line that head names, once it was met and is right
+	stale  bool            // what is behind it cannot be
+	before int             // faults up to the file that is read
 	torn   map[string]bool // files that no start line has named yet
 
 	// Where the chain may go on: behind the last line, and, if that one did not fit, where it was before.
@@ -91,6 +95,9 @@ func Verify(ctx context.Context, dir string, report func(Fault)) (Summary, error
 		return v.sum, fmt.Errorf("access trail: %w", err)
 	}
 	v.head, v.named = head, there && headErr == nil && head != noHead
+	if head == noHead {
+		v.after = new(behindHead(""))
+	}
 	for _, name := range c.foreign {
 		v.fault(Fault{Kind: Foreign, File: name, What: "does not belong to an access trail"})
 	}
@@ -119,6 +126,7 @@ func (v *verifier) file(ctx context.Context, name string) error {
 		return err
 	}
 	defer f.Close()
+	v.before = v.sum.Faults
 	in, buf := newLines(reader{ctx, f}, 0), make([]byte, 0, 4096)
 	for n := 1; ; n++ {
 		raw, whole, err := in.next(buf)
@@ -184,12 +192,12 @@ func (v *verifier) line(at Fault, l link, end int64) {
 		v.sum.First = l.Seq
 	}
 	v.sum.Last, v.sum.SHA256 = l.Seq, l.hash
-	if v.named && (l.Seq == v.head.Seq || v.isHead(at.File, end)) {
+	switch {
+	case v.named && (l.Seq == v.head.Seq || v.isHead(at.File, end)):
 		v.named = false
-		if l.hash != v.head.SHA256 {
-			at.Kind, at.What = Changed, fmt.Sprintf("was changed: HEAD names line %d here with another hash", v.head.Seq)
-			v.fault(at)
-		}
+		v.isNamed(at, l, end)
+	case v.after != nil:
+		v.stale = !v.after.takes(at.File, l.Event) || v.stale
 	}
 	if day, _ := dayOf(at.File); l.Time[:len(dayLayout)] > day {
 		at.Kind, at.What = WrongDay, fmt.Sprintf("is of %s, a later day than its file", l.Time[:len(dayLayout)])
@@ -201,6 +209,21 @@ func (v *verifier) line(at Fault, l link, end int64) {
 	case lost:
 		at.Kind, at.What = Lost, fmt.Sprintf("says that %d lines could not be written", l.Lost)
 		v.fault(at)
+	}
+}
+
+// isNamed verifies the line that HEAD names.
+func (v *verifier) isNamed(at Fault, l link, end int64) {
+	switch is := (Head{l.Seq, l.hash, at.File, end}); {
+	case is == v.head:
+		v.after = new(behindHead(l.Event))
+	case is.SHA256 != v.head.SHA256:
+		at.Kind, at.What = Changed, fmt.Sprintf("was changed: HEAD names line %d here with another hash", v.head.Seq)
+		v.fault(at)
+	case v.before == v.sum.Faults: // else what is wrong before it has moved it
+		v.fault(Fault{Kind: BadHead, File: headFile, Seq: v.head.Seq, What: fmt.Sprintf(
+			"names line %d, which ends at byte %d of %s; the line of that hash is number %d and ends at byte %d of %s",
+			v.head.Seq, v.head.Bytes, v.head.File, is.Seq, is.Bytes, is.File)})
 	}
 }
 
@@ -236,11 +259,14 @@ func (v *verifier) started(at Fault, l link) {
 		v.fault(at)
 	}
 	for _, t := range l.Torn {
-		there := v.torn[t.File]
 		delete(v.torn, t.File)
-		if !there {
+		got, err := torn{}, fs.ErrNotExist
+		if _, ok := tornSeq(t.File); ok { // and no path to elsewhere
+			got, err = describe(v.dir, t.File)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
 			v.fault(Fault{Kind: Foreign, File: t.File, What: fmt.Sprintf("is missing: the start line %d names it", l.Seq)})
-		} else if got, err := describe(v.dir, t.File); err != nil || got != t {
+		} else if err != nil || got != t {
 			v.fault(Fault{Kind: Foreign, File: t.File, What: fmt.Sprintf("is not as the start line %d names it: %d bytes with SHA-256 %s (%v)", l.Seq, t.Bytes, t.SHA256, err)})
 		}
 	}
@@ -249,16 +275,26 @@ func (v *verifier) started(at Fault, l link) {
 // end reports what only the end can show.
 func (v *verifier) end(headThere bool, headErr error) {
 	for _, name := range slices.Sorted(maps.Keys(v.torn)) {
-		v.fault(Fault{Kind: Foreign, File: name, What: "is named by no start line"})
+		if seq, _ := tornSeq(name); seq != v.sum.Last+1 { // that one a start that was killed has set aside for the next
+			v.fault(Fault{Kind: Foreign, File: name, What: "is named by no start line"})
+		}
 	}
 	switch {
 	case headErr != nil:
 		v.fault(Fault{Kind: BadHead, File: headFile, What: headErr.Error()})
-	case !headThere && v.sum.Lines > 0:
+	case !headThere && v.sum.Lines > 0 && !v.moved(headThere):
 		v.fault(Fault{Kind: BadHead, File: headFile, What: "is missing, so that newest lines could be too"})
 	case v.named && v.head.Seq > v.sum.Last:
 		v.fault(Fault{Kind: Missing, File: headFile, Seq: v.head.Seq, What: fmt.Sprintf("names line %d, and the files end with line %d: the newest lines are missing", v.head.Seq, v.sum.Last)})
+	case v.stale && !v.moved(headThere):
+		v.fault(Fault{Kind: BadHead, File: headFile, Seq: v.head.Seq, What: fmt.Sprintf("names %s, and what is behind it no kill leaves there: lines were added, or an earlier %s was put back", v.head, headFile)})
 	}
+}
+
+// moved reports whether HEAD is another one by now: a service writes, and what was read of it is old.
+func (v *verifier) moved(wasThere bool) bool {
+	now, there, err := readHead(v.dir)
+	return err == nil && (there != wasThere || now != v.head)
 }
 
 // reader ends with its context.

@@ -162,11 +162,52 @@ var tampering = []struct {
 		text, _ := os.ReadFile(filepath.Join(dir, headFile))
 		put(t, dir, headFile, bytes.Replace(text, []byte(`"seq":10`), []byte(`"seq":9`), 1))
 	}, "changed", "HEAD names line 9"},
+	{"HEAD with other bytes", func(t testing.TB, dir string) { inHead(t, dir, `"bytes":`, `"bytes":1`) }, "head", "HEAD: names line 10, which ends at byte 1"},
+	{"HEAD of another day", func(t testing.TB, dir string) { inHead(t, dir, day3, day2) }, "head", "of 2026-11-27.ndjson; the line of that hash"},
+	{"HEAD of the next number", func(t testing.TB, dir string) { inHead(t, dir, `"seq":10`, `"seq":11`) }, "head", "HEAD: names line 11"},
+	{"HEAD with a member too many", func(t testing.TB, dir string) { inHead(t, dir, `}`, `,"x":1}`) }, "head", "is not written as"},
+	{"HEAD with a space", func(t testing.TB, dir string) { inHead(t, dir, `{`, `{ `) }, "head", "is not written as"},
+	{"HEAD with something behind it", func(t testing.TB, dir string) { inHead(t, dir, `}`, `}{}`) }, "head", "HEAD"},
+	{"HEAD without its newline", func(t testing.TB, dir string) { inHead(t, dir, "\n", "") }, "head", "is not written as"},
+	{"HEAD of no line", func(t testing.TB, dir string) { must(t, writeHead(dir, noHead)) }, "head", "names no line, and what is behind"},
+	{"HEAD of an earlier day", func(t testing.TB, dir string) { headAt(t, dir, day1, 3) }, "head", "names line 3, and what is behind"},
+	{"HEAD of the stop before", func(t testing.TB, dir string) { headAt(t, dir, day2, 3) }, "head", "names line 6, and what is behind"},
+	{"a forged line behind the stop", func(t testing.TB, dir string) {
+		edit(t, dir, day3, func(a [][]byte) [][]byte {
+			forged := bytes.Replace(a[1], []byte(`"seq":9`), []byte(`"seq":11`), 1)
+			return append(a, bytes.Replace(forged, []byte(hash(a[0])), []byte(hash(a[2])), 1))
+		})
+	}, "head", "names line 10, and what is behind"},
 	{"an endless line", func(t testing.TB, dir string) {
 		edit(t, dir, day2, func(a [][]byte) [][]byte {
 			return slices.Insert(a, 1, append(bytes.Repeat([]byte("x"), 3*maxLine), '\n'))
 		})
 	}, "malformed", "and no line has"},
+}
+
+// inHead replaces a text in HEAD.
+func inHead(t testing.TB, dir, old, text string) {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(dir, headFile))
+	must(t, err)
+	put(t, dir, headFile, bytes.Replace(raw, []byte(old), []byte(text), 1))
+}
+
+// headAt has HEAD name the n-th line of a file.
+func headAt(t testing.TB, dir, file string, n int) {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(dir, file))
+	must(t, err)
+	h := Head{File: file}
+	for line := range bytes.Lines(raw) {
+		l, err := parseLink(line)
+		must(t, err)
+		h.Seq, h.SHA256, h.Bytes = l.Seq, l.hash, h.Bytes+int64(len(line))
+		if n--; n == 0 {
+			break
+		}
+	}
+	must(t, writeHead(dir, h))
 }
 
 // Each act of the table is found, in words, and nothing else is. What starts afterwards does not hide it.
