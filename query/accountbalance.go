@@ -7,13 +7,14 @@ import (
 
 // AccountBalance is a Balance, or why there is none.
 type AccountBalance struct {
-	Network string  `json:"network"`
-	Address string  `json:"address"`
-	Seq     *uint64 `json:"seq"`
-	Time    *string `json:"time"`
-	Coins   *string `json:"coins"`
-	Tokens  []Token `json:"tokens"`
-	Why     string  `json:"why,omitempty"` // why the rest is null
+	Network  string  `json:"network"`
+	Address  string  `json:"address"`
+	Seq      *uint64 `json:"seq"`
+	Time     *string `json:"time"`
+	Coins    *string `json:"coins"`
+	Tokens   []Token `json:"tokens"`
+	Complete bool    `json:"complete"`      // it is all that the address held
+	Why      string  `json:"why,omitempty"` // why it is not, or why the rest is null
 }
 
 // Balances returns what each address of n that text may name held at a moment, in the order of their readings; none where
@@ -44,5 +45,8 @@ func (a *Archive) accountBalance(ctx context.Context, n Network, owner string, a
 	if err != nil {
 		return AccountBalance{}, err
 	}
-	return AccountBalance{Network: b.Network, Address: b.Address, Seq: &b.Seq, Time: &b.Time, Coins: &b.Coins, Tokens: b.Tokens}, nil
+	return AccountBalance{
+		Network: b.Network, Address: b.Address, Seq: &b.Seq, Time: &b.Time, Coins: &b.Coins, Tokens: b.Tokens,
+		Complete: b.Missing == "", Why: b.Missing,
+	}, nil
 }

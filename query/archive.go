@@ -30,6 +30,8 @@ type Archive struct {
 	index  Index // nil: there is none
 	bounds Bounds
 
+	unread sync.Map // ledger.NetID: *unread
+
 	mu     sync.Mutex // guards trusts
 	trusts map[string]ledger.Trust
 }

@@ -54,6 +54,8 @@ type Balance struct {
 	Time    string  `json:"time"`    // the moment, at which expiry is judged: what was asked for, else the unit's time
 	Coins   string  `json:"coins"`   // base coin; decimal digits
 	Tokens  []Token `json:"tokens"`  // those it held any of, by id; never null
+	// Missing says what may be missing from the amounts: what records moved that this version cannot read whole. Empty: nothing.
+	Missing string `json:"-"`
 }
 
 // NoBalanceError reports a balance that the archive cannot know.
@@ -79,7 +81,7 @@ func (e *NoBalanceError) Hint() string {
 }
 
 // Balance returns what owner, the Val of a KeyAddress, held at a moment. It fails with *NoBalanceError where the archive
-// cannot know: never with a number that is too small.
+// cannot know; where a record that this version cannot read whole may have moved something, Missing says so.
 func (a *Archive) Balance(ctx context.Context, n Network, owner string, at Moment) (Balance, error) {
 	cov, err := a.store.Coverage(ctx, n.ID)
 	if err != nil {
@@ -117,6 +119,11 @@ func (a *Archive) Balance(ctx context.Context, n Network, owner string, at Momen
 		if asset != "" && amount.Sign() != 0 {
 			out.Tokens = append(out.Tokens, Token{n.Codec.FormatAsset(asset), amount.String()})
 		}
+	}
+	if lack, err := a.unreadOf(ctx, here, owner, in.Lo, seq); err != nil {
+		return Balance{}, err
+	} else if lack.Len() > 0 {
+		out.Missing = unreadText(lack)
 	}
 	slices.SortFunc(out.Tokens, func(a, b Token) int { return strings.Compare(a.ID, b.ID) })
 	return out, nil

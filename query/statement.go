@@ -45,7 +45,7 @@ type StatementAccount struct {
 	Carried  []StatementAsset  `json:"carried"`  // before its first line on this page; null where it has none there
 	Closing  *StatementBalance `json:"closing"`  // after the last line of the period; null where it is not known
 	Final    bool              `json:"final"`    // the period is over: no unit to come can belong to it
-	Complete bool              `json:"complete"` // no unit of the period is missing
+	Complete bool              `json:"complete"` // no unit of the period is missing, and all that may count was read whole
 	Why      string            `json:"why,omitempty"`
 }
 
@@ -182,7 +182,7 @@ func (a *Archive) Statement(ctx context.Context, req StatementRequest) (Statemen
 		}
 		account := s.account()
 		account.Carried = carried
-		out.Complete = out.Complete && s.complete
+		out.Complete = out.Complete && s.whole()
 		n, err := a.statementTotal(ctx, s)
 		if err != nil {
 			return Statement{}, err
@@ -281,8 +281,8 @@ type WholeStatement struct {
 func (st *WholeStatement) Missing() error {
 	var why []string
 	for _, s := range st.sheets {
-		if !s.complete {
-			why = append(why, s.n.Name+": "+strings.Join(s.why, "; "))
+		if !s.whole() {
+			why = append(why, s.n.Name+": "+strings.Join(s.lacks(), "; "))
 		}
 	}
 	if why == nil {
@@ -362,6 +362,9 @@ func (a *Archive) sheets(ctx context.Context, n Network, asset string, req State
 			}
 			st.begin = len(st.sheets)
 		}
+		if err := a.judge(ctx, s); err != nil {
+			return err
+		}
 		st.sheets = append(st.sheets, s)
 	}
 	return nil
@@ -369,7 +372,7 @@ func (a *Archive) sheets(ctx context.Context, n Network, asset string, req State
 
 // account describes a sheet.
 func (s *sheet) account() StatementAccount {
-	out := StatementAccount{Network: s.n.Name, Address: s.address, Final: s.final, Complete: s.complete, Why: strings.Join(s.why, "; ")}
+	out := StatementAccount{Network: s.n.Name, Address: s.address, Final: s.final, Complete: s.whole(), Why: strings.Join(s.lacks(), "; ")}
 	if s.opening != nil {
 		out.Opening = s.balance(s.open, s.opening)
 	}

@@ -53,7 +53,6 @@ type printAccount struct {
 	StatementAccount
 	Identity string
 	Era      string
-	Late     bool // Why says more than it did before the lines
 }
 
 // HTML writes all accounts as one page that stands for itself: no script, nothing to load. rows is kept at the number of
@@ -79,7 +78,7 @@ func (st *WholeStatement) HTML(ctx context.Context, w io.Writer, head StatementH
 }
 
 func (a *Archive) printSheet(ctx context.Context, w io.Writer, s *sheet, rows *uint64) error {
-	account := printAccount{s.account(), s.n.Identity, string(s.n.Era), false}
+	account := printAccount{s.account(), s.n.Identity, string(s.n.Era)}
 	if err := statementForm.ExecuteTemplate(w, "account", account); err != nil {
 		return err
 	}
@@ -95,10 +94,6 @@ func (a *Archive) printSheet(ctx context.Context, w io.Writer, s *sheet, rows *u
 			return err
 		}
 		*rows++
-	}
-	if walk.unread > 0 {
-		account.StatementAccount = s.account()
-		account.Late = true
 	}
 	return statementForm.ExecuteTemplate(w, "end", account)
 }

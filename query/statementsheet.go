@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
+	"permanode/internal/ranges"
 	"permanode/ledger"
 	"permanode/storage"
 )
@@ -28,6 +30,7 @@ type sheet struct {
 	final     bool
 	complete  bool
 	why       []string
+	unread    ranges.Set // units with records that cannot be read whole, and may have moved something
 }
 
 // point is a place between units: behind those before next, at the time ms.
@@ -174,6 +177,26 @@ func (s *sheet) early(cov storage.Coverage, from Period) {
 		return // as far back as anything is held
 	}
 	s.why = append(s.why, fmt.Sprintf("no line is known of before unit %d: the opening balance is that of the ledger with which it begins", lo))
+}
+
+// lacks returns what is missing of the period; nothing: it is complete. Where only some records cannot be read there are
+// balances all the same.
+func (s *sheet) lacks() []string {
+	if s.unread.Len() == 0 {
+		return s.why
+	}
+	return append(slices.Clip(s.why), unreadText(s.unread))
+}
+
+// whole reports whether nothing of the period is missing.
+func (s *sheet) whole() bool { return s.complete && s.unread.Len() == 0 }
+
+// judge finds the records before the end of the period that cannot be read whole.
+func (a *Archive) judge(ctx context.Context, s *sheet) (err error) {
+	if s.known {
+		s.unread, err = a.unreadOf(ctx, s.n, s.owner, s.span.Lo, s.end.next-1)
+	}
+	return err
 }
 
 // balances computes what the account held at both ends. Where the end of the period is not known there is none there.

@@ -48,7 +48,6 @@ func (st *WholeStatement) CSV(ctx context.Context, w io.Writer, rows *uint64) (E
 			}
 			*rows = t.rows
 		}
-		account = s.account()
 		if err := balanceRows(t, &account, "closing", account.Closing); err != nil {
 			return Exported{}, err
 		}

@@ -106,7 +106,6 @@ type walker struct {
 	skip   spotCursor               // lines up to there are passed
 	held   map[string]ledger.Amount // behind the last line
 	before map[string]ledger.Amount // before the first line that was given; nil: there is none yet
-	unread int                      // records of the account that this version cannot read whole
 
 	window   []ledger.Expiry // the next ones, in order
 	complete bool            // there are no more behind window
@@ -164,7 +163,6 @@ func (w *walker) lines(ctx context.Context) iter.Seq2[*line, error] {
 			return
 		}
 		err := w.walk(ctx, func(l *line) bool { return yield(l, nil) })
-		w.judge()
 		if err == nil {
 			err = w.settle()
 		}
@@ -175,14 +173,6 @@ func (w *walker) lines(ctx context.Context) iter.Seq2[*line, error] {
 }
 
 var errStopped = errors.New("the reader has enough")
-
-// judge takes note of what the walk could not read.
-func (w *walker) judge() {
-	if w.unread > 0 {
-		w.s.complete = false
-		w.s.why = append(w.s.why, fmt.Sprintf("%d records here cannot be read whole by this version: what they moved may be missing from lines and balances", w.unread))
-	}
-}
 
 // settle compares the sum of all lines with the closing balance.
 func (w *walker) settle() error {
@@ -238,9 +228,6 @@ func (w *walker) record(ctx context.Context, f storage.Found, yield func(*line) 
 	d, err := w.look.at(ctx, f.Ord)
 	if err != nil {
 		return err
-	}
-	if d.rec != nil && d.rec.Undecoded {
-		w.unread++
 	}
 	changes, others := w.changes(d)
 	if len(changes) == 0 {

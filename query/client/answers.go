@@ -180,5 +180,8 @@ type Balance struct {
 	Time    *string       `json:"time"`   // null: not known
 	Coins   *string       `json:"coins"`  // of the base coin, decimal digits; null: not known
 	Tokens  []query.Token `json:"tokens"` // never null
-	Why     string        `json:"why"`    // why it is not known
+	// Complete says that it is all that the address held: false where it is not known, and where a record that the service
+	// cannot read whole may have moved something.
+	Complete bool   `json:"complete"`
+	Why      string `json:"why"` // why it is not known, or not complete
 }

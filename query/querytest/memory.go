@@ -291,8 +291,16 @@ func (m *Memory) State(_ context.Context, _ ledger.NetID, keys [][]byte) ([][]by
 	return make([][]byte, len(keys)), nil
 }
 
-func (m *Memory) Notes(context.Context, ledger.NetID) iter.Seq2[storage.Note, error] {
-	return func(func(storage.Note, error) bool) {}
+// Notes are of units with records that cannot be read whole.
+func (m *Memory) Notes(_ context.Context, net ledger.NetID) iter.Seq2[storage.Note, error] {
+	return func(yield func(storage.Note, error) bool) {
+		for seq := range m.Cover[net].Set().All() {
+			note := storage.Note{Net: net, Kind: storage.NoteUndecoded, Seq: seq, To: seq}
+			if unread := func(r ledger.Record) bool { return r.Undecoded }; slices.ContainsFunc(m.Held[net][seq].Records, unread) && !yield(note, nil) {
+				return
+			}
+		}
+	}
 }
 
 // postings looks at every record that is in coverage.

@@ -737,7 +737,7 @@ export interface components {
             /** @description One a network that reads the address. */
             balances: components["schemas"]["Balance"][];
         } & components["schemas"]["HitsFields"];
-        /** @description Where the archive cannot know, seq, time and coins are null and why says so. */
+        /** @description Where the archive cannot know, seq, time and coins are null and why says so. A record that this version cannot read whole may have moved something; then complete is false, and why says so. */
         Balance: {
             network: string;
             address: string;
@@ -747,6 +747,8 @@ export interface components {
             time: components["schemas"]["Time"] | null;
             coins: components["schemas"]["Amount"] | null;
             tokens: components["schemas"]["Token"][];
+            /** @description It is all that the address held. */
+            complete: boolean;
             why?: string;
         };
         /** @description What an address gained and lost in a period, and what it held before and behind. Accounts and lines of several networks follow each other. */
