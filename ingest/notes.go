@@ -118,8 +118,9 @@ func lies(said *ledger.NodeClaims, cone *ledger.Cone) (n int, first string) {
 	return n, first
 }
 
-// noteUndecoded notes a unit with records that this version could not read whole: check --repair finds it by that.
-func (c *Collector) noteUndecoded(cone *ledger.Cone) {
+// noteUndecoded notes a unit with records that this version could not read whole, before the unit itself is stored: by
+// these notes it is known which balances may lack something. They wait in no queue that others can fill.
+func (c *Collector) noteUndecoded(ctx context.Context, cone *ledger.Cone) error {
 	var why string
 	n := 0
 	for i := range cone.Records {
@@ -134,10 +135,16 @@ func (c *Collector) noteUndecoded(cone *ledger.Cone) {
 			}
 		}
 	}
-	if n > 0 {
-		c.note(storage.Note{
-			Kind: storage.NoteUndecoded, Seq: cone.Unit.Seq, To: cone.Unit.Seq, Unit: cone.Unit.ID, Source: c.name, Code: "record.undecoded",
-			Text: oneLine(fmt.Sprintf("%d of its %d records are stored as received and could not be read whole: %s", n, len(cone.Records), why)),
-		})
+	if n == 0 {
+		return nil
 	}
+	err := c.store.Note(ctx, storage.Note{
+		Net: c.net, Kind: storage.NoteUndecoded, Seq: cone.Unit.Seq, To: cone.Unit.Seq, Unit: cone.Unit.ID, Source: c.name, Code: "record.undecoded",
+		Text:   oneLine(fmt.Sprintf("%d of its %d records are stored as received and could not be read whole: %s", n, len(cone.Records), why)),
+		TimeMs: now().UnixMilli(),
+	})
+	if err != nil {
+		return fmt.Errorf("note about unit %d of %s: %w", cone.Unit.Seq, c.name, err)
+	}
+	return nil
 }

@@ -149,6 +149,11 @@ func (c *Collector) commit(ctx context.Context, cones []*ledger.Cone) error {
 		}
 		c.unopened = false
 	}
+	for _, cone := range cones {
+		if err := c.noteUndecoded(ctx, cone); err != nil {
+			return err
+		}
+	}
 	err := c.store.Commit(ctx, cones)
 	first, last := cones[0].Unit.Seq, cones[len(cones)-1].Unit.Seq
 	if errors.Is(err, storage.ErrTooLarge) && len(cones) == 1 {
@@ -171,7 +176,6 @@ func (c *Collector) commit(ctx context.Context, cones []*ledger.Cone) error {
 	c.overlay.commit(cones)
 	for _, cone := range cones {
 		c.cache.forget(cone.Records)
-		c.noteUndecoded(cone)
 	}
 	c.meter.committed(cones)
 	if err := c.flushNotes(ctx); err != nil {

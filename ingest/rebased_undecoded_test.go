@@ -1,10 +1,14 @@
 package ingest_test
 
 import (
+	"context"
+	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
+	"permanode/ledger"
 	"permanode/ledger/rebased/rebasedtest"
 	"permanode/storage"
 )
@@ -70,5 +74,56 @@ func TestRebasedUndecoded(t *testing.T) {
 	}
 	if held != 2*opaque || opaque < units/every-1 {
 		t.Errorf("%d records are marked, %d were made", held, 2*opaque)
+	}
+}
+
+// mute takes units, and then no note any more: as if the program were killed behind a commit.
+type mute struct {
+	storage.Writer
+	committed bool
+}
+
+var errKilled = errors.New("killed")
+
+func (m *mute) Commit(ctx context.Context, cones []*ledger.Cone) error {
+	m.committed = true
+	return m.Writer.Commit(ctx, cones)
+}
+
+func (m *mute) Note(ctx context.Context, n storage.Note) error {
+	if m.committed {
+		return errKilled
+	}
+	return m.Writer.Note(ctx, n)
+}
+
+// Who answers for balances relies on the notes: they are there as soon as the unit is, whenever the program ends.
+func TestUndecodedIsNotedFirst(t *testing.T) {
+	c := newChain(t, rebasedtest.Options{Seed: 12, Transactions: 2, Epoch: 20, Unknown: 1}, 8)
+	r := newRig(t, c.trust)
+	for tries := 0; ; tries++ {
+		cfg := r.config(c.node("node"))
+		cfg.Store = &mute{Writer: r.store}
+		err := r.collector(cfg).CatchUp(testContext(t))
+		noted := map[uint64]bool{}
+		for _, n := range r.notes(storage.NoteUndecoded) {
+			noted[n.Seq] = true
+		}
+		some := 0
+		for seq := range r.coverage().Set().All() {
+			for _, cone := range r.stored(seq, seq) {
+				if slices.ContainsFunc(cone.Records, func(rec ledger.Record) bool { return rec.Undecoded }) {
+					if some++; !noted[seq] {
+						t.Errorf("unit %d has such records, and no note", seq)
+					}
+				}
+			}
+		}
+		if err == nil && some > 0 {
+			return
+		}
+		if err != nil && !errors.Is(err, errKilled) || tries > 8 {
+			t.Fatalf("%d units with such records, %v", some, err)
+		}
 	}
 }
