@@ -55,7 +55,7 @@ type Progress func(done, total, rows uint64)
 //
 // Over a gap it finishes and then fails with an error that wraps storage.ErrIncomplete and names it. If something that is
 // held was not searched, because the index lacks it, the error is an *UnsearchedError too and the export has no end.
-// Other errors: *PlaceError and those of [Archive.Search].
+// Other errors: *PlaceError, also for a place that no row can have here, and those of [Archive.Search].
 func (a *Archive) Export(ctx context.Context, req ExportRequest, w io.Writer, progress Progress) (Exported, error) {
 	e, err := a.OpenExport(ctx, req)
 	if err != nil {
@@ -80,6 +80,34 @@ func (e *PlaceError) Error() string { return fmt.Sprintf("the place %s %s", Quot
 // Hint is the next step.
 func (e *PlaceError) Hint() string {
 	return "write network, seq and pos of the last whole row, as in shimmer/4711/3; where pos is null or empty leave it out: shimmer/4711"
+}
+
+// placed reads the place of a row. One is held and stays: what is covered once is covered for good. NETWORK/SEQ is the end
+// of any unit that is held, since whether it did something itself is a matter of the query.
+func (a *Archive) placed(ctx context.Context, text string, networks []Network) (place, error) {
+	at, err := parsePlace(text, networks)
+	if err != nil {
+		return at, err
+	}
+	n := networks[slices.IndexFunc(networks, func(n Network) bool { return n.Name == at.network })]
+	e, cov, err := a.extent(ctx, n)
+	if err != nil {
+		return at, err
+	}
+	if !cov.Has(at.ord.Seq) {
+		return at, &PlaceError{text, "is of no row: " + absentUnit(n, at.ord.Seq, e).Error()}
+	}
+	if at.ord.Pos == ledger.UnitPos {
+		return at, nil
+	}
+	records, _, err := a.store.Totals(ctx, n.ID, at.ord.Seq, at.ord.Seq)
+	if err != nil {
+		return at, fmt.Errorf("count the records of unit %d of %s: %w", at.ord.Seq, n.Name, err)
+	}
+	if uint64(at.ord.Pos) >= records {
+		return at, &PlaceError{text, fmt.Sprintf("is of no row: unit %d of %s has %d records, the first at 0", at.ord.Seq, n.Name, records)}
+	}
+	return at, nil
 }
 
 // parsePlace reads NETWORK/SEQ/POS, or NETWORK/SEQ for the unit itself, which stands behind its records.
@@ -128,7 +156,7 @@ func (a *Archive) OpenExport(ctx context.Context, req ExportRequest) (*Export, e
 	var after place
 	if req.After != "" {
 		var err error
-		if after, err = parsePlace(req.After, req.Networks); err != nil {
+		if after, err = a.placed(ctx, req.After, req.Networks); err != nil {
 			return nil, err
 		}
 	}

@@ -98,7 +98,7 @@ var sameLines = []string{
 	"search tagg:x", "search (", "~search @WORD --cursor nonsense", "search @WORD --limit 0", "search @WORD --order random", "~search @WORD --facets colour", "search",
 	"export", "export --format csv", "export --network @NETWORK", "export --network nosuch", "export @TAG", "export @TAG --format csv", "export @WORD",
 	"export @WORD --format csv", "export @ADDRESS", "export |", "export zzzunknownzzz", "export zzzunknownzzz --format csv", "export tagg:x", "export --format xml",
-	"export --after @PLACE", "export --after @PLACE --format csv", "export @TAG --after @PLACE", "~export --after nonsense", "~export --after nosuch/1/1", "export @TAG -o @FILE",
+	"export --after @PLACE", "export --after @PLACE --format csv", "export @TAG --after @PLACE", "~export --after nonsense", "~export --after nosuch/1/1", "~export --after @BEYOND", "export @TAG -o @FILE",
 	"~export -o @NODIR/x",
 	"payload get @PAYLOAD", "payload get @PAYLOAD --network @NETWORK", "payload get @PAYLOAD --network nosuch", "payload get @PAYLOAD -o @FILE",
 	"payload get abababababababababababababababababababababababababababababababab", "payload get nonsense", "payload get @RECORD", "~payload get |",
@@ -209,7 +209,7 @@ func worlds(t *testing.T) map[string]world {
 	rec := recordings(t)
 	one, two := filepath.Join(rec, "stardust"), filepath.Join(rec, "stardust-migration")
 	has := map[string]string{
-		"NETWORK": "permanode-capture-1", "RECORD": block, "UNIT": unit, "TAG": "tag:INVOICE", "WORD": "battery", "PLACE": "permanode-capture-1/57/25",
+		"NETWORK": "permanode-capture-1", "RECORD": block, "UNIT": unit, "TAG": "tag:INVOICE", "WORD": "battery", "PLACE": "permanode-capture-1/57/25", "BEYOND": "permanode-capture-1/4711/0",
 		"ABSENT": "0x" + strings.Repeat("0", 62) + "ff", "ADDRESS": transaction,
 		"PAYLOAD": "a3ac232cf1d41d72801bb5e030ec7b4589532970ba2e99cff6a94474a631d28e",
 	}
@@ -255,7 +255,7 @@ func worlds(t *testing.T) map[string]world {
 var (
 	onObjects = map[string]string{
 		"NETWORK": "rebased-40a4058f", "RECORD": "BfLkpDmuVQEccAQKuqvj6DAvZGcQtrnz6GeikMD59hHb", "UNIT": "2nw7w6LWqGAVC5ryvRaQUYsqTwA93MrbHomxAo79XmUc",
-		"TAG": "tag:energy", "WORD": "charging", "PLACE": "rebased-40a4058f/1/0", "ABSENT": "DJM2apSeuDBY5V2xRdBdNWtHDeG2xmve3JV9ZxVg4V6J",
+		"TAG": "tag:energy", "WORD": "charging", "PLACE": "rebased-40a4058f/1/0", "BEYOND": "rebased-40a4058f/1/4711", "ABSENT": "DJM2apSeuDBY5V2xRdBdNWtHDeG2xmve3JV9ZxVg4V6J",
 		"ADDRESS": "0xd9d6e8a7dc2f93d32a35ccf634a182e897ebecf3b60e34045d6305b47f5e95ac", "PAYLOAD": "b1ff0d4c412975ea5bd802a12c091909e9088664aa9ab8aec79c3a4bb7bd117d",
 	}
 	objectLines = []string{

@@ -345,6 +345,7 @@ func TestExportBadInput(t *testing.T) {
 		{"?after=nosuch/1/2", "bad-parameter"},
 		{"?after=b/3/0&network=a", "bad-parameter"},
 		{"?after=a/1/2%00", "bad-parameter"},
+		{"?after=a/21/0", "bad-parameter"},
 		{"?network=nosuch", "unknown-network"},
 		{"?q=tagg:X", "bad-query"},
 		{"?q=%28", "bad-query"},

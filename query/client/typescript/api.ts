@@ -1555,7 +1555,7 @@ export interface components {
         /** @description The form of the rows; without it the Accept header decides, and NDJSON. */
         exportFormat: "ndjson" | "csv";
         /**
-         * @description Go on behind this row: NETWORK/SEQ/POS.
+         * @description Go on behind this row: NETWORK/SEQ/POS, or NETWORK/SEQ where pos is null. A unit that is not held, or a pos behind its records, is a bad-parameter.
          * @example permanode-capture-1/75/3
          */
         after: string;
@@ -2629,7 +2629,7 @@ export interface operations {
                 /** @description The form of the rows; without it the Accept header decides, and NDJSON. */
                 format?: components["parameters"]["exportFormat"];
                 /**
-                 * @description Go on behind this row: NETWORK/SEQ/POS.
+                 * @description Go on behind this row: NETWORK/SEQ/POS, or NETWORK/SEQ where pos is null. A unit that is not held, or a pos behind its records, is a bad-parameter.
                  * @example permanode-capture-1/75/3
                  */
                 after?: components["parameters"]["after"];
