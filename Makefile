@@ -5,6 +5,9 @@ TOOL      = $(GO) tool -modfile=tools/go.mod
 FUZZTIME ?= 2s
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
+# A process under the race detector sleeps for a second at its end, unless it is told not to: tests start hundreds.
+race: export GORACE ?= atexit_sleep_ms=0
+
 .PHONY: build demo test tools client check race fuzz torture bench figures peers peers-export clean
 
 build: ## the binary, in bin/

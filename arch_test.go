@@ -16,7 +16,7 @@ import (
 // rank: import only lower ranks, or packages under the same row. The longest row that
 // matches counts, so an engine is not part of the contract's tree.
 var rank = map[string]int{
-	"internal/durable": 0, "internal/ranges": 0, "internal/wire": 0, "testdata": 0,
+	"internal/durable": 0, "internal/race": 0, "internal/ranges": 0, "internal/wire": 0, "testdata": 0,
 	"ledger":  1,
 	"storage": 2, "proof/verify": 2,
 	"internal/follow": 3, "internal/replay": 3, "migrations": 3,

@@ -13,6 +13,7 @@ import (
 
 	"permanode/ingest"
 	"permanode/ingest/hornet2"
+	"permanode/internal/race"
 	"permanode/internal/replay"
 	"permanode/internal/wire/inx"
 	"permanode/storage"
@@ -65,7 +66,7 @@ func (f *inxFace) source(name string) *hornet2.INX {
 func TestINXAlone(t *testing.T) {
 	for _, name := range recordings {
 		for _, held := range []bool{true, false} {
-			if raceDetector && name == "stardust" && !held {
+			if race.Enabled && name == "stardust" && !held {
 				continue
 			}
 			t.Run(fmt.Sprint(name, "/held=", held), func(t *testing.T) {
@@ -124,7 +125,7 @@ func TestINXFollow(t *testing.T) {
 	n.SetTip(63)
 	reaches(63)
 	all := readTruth(t, "stardust")
-	if raceDetector {
+	if race.Enabled {
 		all = all[:70]
 	}
 	face.server.Stop()
@@ -333,7 +334,7 @@ func TestINXFaultMixes(t *testing.T) {
 	switch {
 	case os.Getenv("PERMANODE_TORTURE") != "":
 		rounds = 200
-	case raceDetector:
+	case race.Enabled:
 		rounds = 1
 	}
 	for i := range rounds {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"permanode/ingest"
+	"permanode/internal/race"
 	"permanode/internal/replay"
 	"permanode/ledger"
 	"permanode/ledger/stardust"
@@ -31,7 +32,7 @@ func lieUnits(ci, torture int) int {
 	if os.Getenv("PERMANODE_TORTURE") != "" {
 		return torture
 	}
-	if raceDetector {
+	if race.Enabled {
 		return max(4, ci/5)
 	}
 	return ci

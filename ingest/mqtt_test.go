@@ -18,6 +18,7 @@ import (
 
 	"permanode/ingest"
 	"permanode/ingest/hornet2"
+	"permanode/internal/race"
 	"permanode/internal/replay"
 	"permanode/ledger"
 )
@@ -199,7 +200,7 @@ func TestMQTTFollow(t *testing.T) {
 			r.sameAs(want)
 			asked, records := n.raws.Load()-before, c.Status().Records
 			t.Logf("%d of %d records were asked for over REST", asked, records)
-			if asked*2 > int64(records) && !raceDetector { // there the bell rings long before the blocks are through
+			if asked*2 > int64(records) && !race.Enabled { // there the bell rings long before the blocks are through
 				t.Errorf("%d of %d records were asked for, although nearly all had been published", asked, records)
 			}
 			s := c.Status().Feeds

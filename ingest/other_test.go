@@ -17,6 +17,7 @@ import (
 	"testing/synctest"
 
 	"permanode/ingest/hornet2"
+	"permanode/internal/race"
 	"permanode/internal/replay"
 	"permanode/ledger/stardust"
 	"permanode/ledger/stardust/stardusttest"
@@ -119,7 +120,7 @@ func (h *ledgerHex) UnmarshalText(b []byte) (err error) {
 func TestOtherRecordings(t *testing.T) {
 	const units = 30
 	blocks := 12
-	if raceDetector {
+	if race.Enabled {
 		blocks = 4
 	}
 	g := newTangle(stardusttest.Options{Seed: 77, Name: "another-network-2", KeyCount: 3, Rotation: 12, Blocks: blocks}, units)
@@ -144,7 +145,7 @@ func TestOtherRecordings(t *testing.T) {
 		"only the later half in": {func(p string) bool { return later(g, 15, p) }, func(n map[string]any) { delete(n, "firstMilestone") }, 16, units, 0},
 	} {
 		for _, held := range []bool{true, false} {
-			if raceDetector && !held && c.first == 1 || held && c.first > 1 || !held && name == "metadata not recorded" {
+			if race.Enabled && !held && c.first == 1 || held && c.first > 1 || !held && name == "metadata not recorded" {
 				continue
 			}
 			t.Run(fmt.Sprint(name, "/", held), inBubble(func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 
+	"permanode/internal/race"
 	"permanode/ledger"
 	"permanode/ledger/rebased"
 	"permanode/ledger/rebased/rebasedtest"
@@ -99,7 +100,7 @@ func (r *rig) checkBalances(c *chain, hi uint64) {
 // checkpoints by their own; everything else is as one by one, and sums are balances.
 func TestRebasedCatchUp(t *testing.T) {
 	units := uint64(330)
-	if raceDetector {
+	if race.Enabled {
 		units = 70
 	}
 	c := newChain(t, rebasedtest.Options{Seed: 5, Transactions: 2, Epoch: 50}, int(units))

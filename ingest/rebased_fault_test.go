@@ -11,6 +11,7 @@ import (
 
 	"permanode/ingest"
 	"permanode/ingest/iotanode"
+	"permanode/internal/race"
 	"permanode/internal/replay/iotareplay"
 	"permanode/internal/wire/iota"
 	"permanode/ledger"
@@ -53,7 +54,7 @@ func TestRebasedFaultGRPC(t *testing.T) {
 	s := seed(t)
 	rng := rand.New(rand.NewPCG(s, 5))
 	units := 80
-	if raceDetector {
+	if race.Enabled {
 		units = 30
 	}
 	c := newChain(t, rebasedtest.Options{Seed: s, Transactions: 2, Epoch: 25, Unknown: 11}, units)

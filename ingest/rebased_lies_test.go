@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 
 	"permanode/ingest"
+	"permanode/internal/race"
 	"permanode/ledger"
 	"permanode/ledger/rebased"
 	"permanode/ledger/rebased/rebasedtest"
@@ -199,7 +200,7 @@ func placedChain(t *testing.T, s uint64) *chain {
 
 // rounds is how often a test over many mutants is repeated.
 func rounds(ci, torture int) int {
-	if raceDetector {
+	if race.Enabled {
 		return 1
 	}
 	return lieUnits(ci, torture)
@@ -213,7 +214,7 @@ func TestRebasedLiesAtPlaces(t *testing.T) {
 	for range rounds(1, 70) {
 		c := placedChain(t, rng.Uint64())
 		for place, seq := range liePlaces {
-			if raceDetector && place != "middle" {
+			if race.Enabled && place != "middle" {
 				continue // one is enough to find races
 			}
 			for _, list := range [][]rebasedtest.Lie{rebasedtest.UnitLies, rebasedtest.RecordLies} {

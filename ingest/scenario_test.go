@@ -17,6 +17,7 @@ import (
 	"permanode/ingest"
 	"permanode/ingest/archive"
 	"permanode/ingest/hornet2"
+	"permanode/internal/race"
 	"permanode/internal/replay"
 	"permanode/ledger/stardust"
 	"permanode/storage"
@@ -85,7 +86,7 @@ func TestFaultySources(t *testing.T) {
 		sources = append(sources, source(t, hornet2.Config{Name: fmt.Sprint("node-", i), URL: serve(t, h), Timeout: time.Second}))
 	}
 	for _, held := range []bool{true, false} {
-		if raceDetector && !held {
+		if race.Enabled && !held {
 			continue
 		}
 		r := newRig(t, trustOf(t, "stardust"))
@@ -151,7 +152,7 @@ func TestUnitMissingInTheMiddle(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.check(all[:54], true)
-	if raceDetector {
+	if race.Enabled {
 		return
 	}
 	n.SetTip(1000)
@@ -404,7 +405,7 @@ func cones(t *testing.T, path string) *archive.Cones {
 // What one archive exports, another one takes: with a ledger, by claims, and a part from the middle.
 func TestConeFiles(t *testing.T) {
 	name := "stardust"
-	if raceDetector {
+	if race.Enabled {
 		name = "stardust-migration"
 	}
 	all := readTruth(t, name)

@@ -7,6 +7,7 @@ import (
 
 	"permanode/ingest"
 	"permanode/ingest/hornet2"
+	"permanode/internal/race"
 	"permanode/ledger/ledgertest"
 )
 
@@ -25,7 +26,7 @@ func TestTruth(t *testing.T) {
 			},
 		}
 		for from, open := range sources {
-			if raceDetector && name == "stardust" && from == "folder" {
+			if race.Enabled && name == "stardust" && from == "folder" {
 				continue
 			}
 			t.Run(name+"/"+from+"/ledger", func(t *testing.T) {
@@ -37,7 +38,7 @@ func TestTruth(t *testing.T) {
 				}
 				r.check(all, true)
 			})
-			if raceDetector && name == "stardust" {
+			if race.Enabled && name == "stardust" {
 				continue // one way is enough to find races
 			}
 			t.Run(name+"/"+from+"/claims", func(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"permanode/internal/race"
 	"permanode/internal/replay"
 	"permanode/query/client"
 )
@@ -252,7 +253,7 @@ func TestBackupDrill(t *testing.T) {
 // TestKillCopy kills copies at any write or sync: what is there opens as what it was, or refuses, and the next copy
 // ends it.
 func TestKillCopy(t *testing.T) {
-	if underRace {
+	if race.Enabled {
 		t.Skip("durability after a kill is no matter of races: it is tested without the detector")
 	}
 	recording := filepath.Join(recordings(t), "stardust")

@@ -14,13 +14,14 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"permanode/internal/race"
 	"permanode/query/openapitest"
 )
 
 // What a service over recorded networks of two eras answers to a crowd, and sends over a WebSocket, is as the description
 // has it.
 func TestRecordedAnswersAreDescribed(t *testing.T) {
-	if underRace {
+	if race.Enabled {
 		t.Skip("the same handlers are asked under the race detector in package query")
 	}
 	spec, s := openapitest.Load(t), recordedService(t)

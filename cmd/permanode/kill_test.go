@@ -21,6 +21,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"permanode/internal/race"
 	"permanode/ledger/rebased/rebasedtest"
 	"permanode/query"
 	"permanode/storage"
@@ -149,7 +150,7 @@ func (f *killingFile) SyncTo(length int64) (full bool, err error) {
 // while it fills one data directory with a network of each era: the final export is the undisturbed one, byte for byte,
 // and what a kill leaves is sound. At least three quarters of the kills hit between the first and the last commit.
 func TestKill(t *testing.T) {
-	if underRace {
+	if race.Enabled {
 		t.Skip("durability after a kill is no matter of races: it is tested without the detector")
 	}
 	kills := 16

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"permanode/internal/race"
 	"permanode/ledger"
 	"permanode/ledger/eras"
 	"permanode/query"
@@ -29,7 +30,7 @@ var indexQueries = []string{
 // that is complete, and by a rebuild beside one that is there. When it is let live it goes on; then every search gives
 // what it gives in an archive that was never disturbed, and what a look at every record gives.
 func TestKillIndex(t *testing.T) {
-	if underRace {
+	if race.Enabled {
 		t.Skip("durability after a kill is no matter of races: it is tested without the detector")
 	}
 	rounds := 3

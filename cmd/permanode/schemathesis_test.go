@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"permanode/internal/race"
 )
 
 // strangersSeed makes the requests of schemathesis the same each time; another one is taken from PERMANODE_SEED.
@@ -20,7 +22,7 @@ const strangersSeed = "20261126"
 // checks are on; tools/schemathesis.toml says what a schema cannot.
 func TestSchemathesis(t *testing.T) {
 	program := outside(t, "python", "bin", "schemathesis")
-	if underRace {
+	if race.Enabled {
 		t.Skip("the race detector has the requests of the other tests; this one is about answers")
 	}
 	seed, cases := strangersSeed, "25"

@@ -20,6 +20,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/crypto/blake2b"
 
+	"permanode/internal/race"
 	"permanode/internal/replay"
 )
 
@@ -57,7 +58,7 @@ func TestScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	scripts := testscript.Params{Dir: "testdata/script"}
-	if underRace { // the scripts with concurrent work in the process; the others would find nothing more
+	if race.Enabled { // the scripts with concurrent work in the process; the others would find nothing more
 		scripts = testscript.Params{Files: []string{"testdata/script/demo.txt", "testdata/script/run.txt"}}
 	}
 	scripts.Setup = func(e *testscript.Env) error {
@@ -65,6 +66,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv(v[0], v[1])
 		}
 		e.Setenv("HOME", e.WorkDir)
+		e.Setenv("GORACE", os.Getenv("GORACE"))
 		e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, "cache"))
 		return nil
 	}

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"testing"
 
+	"permanode/internal/race"
 	"permanode/query"
 	"permanode/query/api"
 	"permanode/query/client"
@@ -29,7 +30,7 @@ const clientFolder = "../../query/client/typescript"
 func TestTypeScriptClient(t *testing.T) {
 	bin := func(name string) string { return outside(t, "typescript", "node_modules", ".bin", name) }
 	generate, compile := bin("openapi-typescript"), bin("tsc")
-	if underRace {
+	if race.Enabled {
 		t.Skip("the other side is no Go")
 	}
 	dir := t.TempDir()

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"permanode/internal/race"
 	"permanode/internal/replay"
 	"permanode/ledger/ledgertest"
 )
@@ -106,7 +107,7 @@ func get(h http.Handler, path, accept string) *httptest.ResponseRecorder {
 // Every recorded exchange but /info is answered as it was recorded.
 func TestNodeAnswersAsRecorded(t *testing.T) {
 	for _, name := range recordings {
-		if raceDetector && name == "stardust" {
+		if race.Enabled && name == "stardust" {
 			continue
 		}
 		all, network := lines(t, name)
@@ -176,7 +177,7 @@ func TestTipMoves(t *testing.T) {
 
 // some returns the larger recording, under the race detector the smaller one.
 func some() string {
-	if raceDetector {
+	if race.Enabled {
 		return "stardust-migration"
 	}
 	return "stardust"

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"permanode/internal/race"
 	"permanode/query"
 	"permanode/query/api"
 	"permanode/query/openapitest"
@@ -164,7 +165,7 @@ func firstEvent(t *testing.T, stream io.Reader) []byte {
 
 // patience is how long a refusal may take. A machine that is busy with other things is asked again: the quickest of a
 // few answers counts. The race detector alone makes reading a megabyte of brackets take that long.
-var patience = map[bool]time.Duration{false: 50 * time.Millisecond, true: time.Second}[underRace]
+var patience = map[bool]time.Duration{false: 50 * time.Millisecond, true: time.Second}[race.Enabled]
 
 // refused wants a problem of the description, of 4xx, quickly; of the type want, unless that is empty.
 func (s *hostile) refused(r request, want string) {

@@ -21,6 +21,7 @@ import (
 
 	"permanode/index"
 	"permanode/internal/follow"
+	"permanode/internal/race"
 	"permanode/ledger"
 	"permanode/query"
 	"permanode/query/api"
@@ -102,7 +103,7 @@ func (g *growth) grow() {
 
 // cuts is how often clients are cut, and after what time at the latest.
 func cuts() (times, most int) {
-	if underRace {
+	if race.Enabled {
 		return 100, 50_000
 	}
 	return 1000, 5000
@@ -256,7 +257,7 @@ func TestStreamsReset(t *testing.T) {
 	}
 	addr := streamAt(t, liveAPI(query.New(s, querytest.Codecs)))
 	streams := 10_000
-	if testing.Short() || underRace {
+	if testing.Short() || race.Enabled {
 		streams = 1000
 	}
 	var work sync.WaitGroup
@@ -296,7 +297,7 @@ func TestStreamFansOut(t *testing.T) {
 	base := "http://" + streamAt(t, liveAPI(query.New(s, querytest.Codecs)))
 	const units = 20
 	clients := 1000
-	if underRace {
+	if race.Enabled {
 		clients = 200
 	}
 	var began, work sync.WaitGroup

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"permanode/internal/race"
 	"permanode/ledger"
 	"permanode/ledger/eras"
 	"permanode/ledger/stardust"
@@ -17,7 +18,6 @@ import (
 	"permanode/storage"
 	"permanode/storage/check"
 	"permanode/storage/pebblestore"
-	"permanode/storage/storagetest"
 )
 
 // eraStore collects a generated network of a real era into dir, with its ledger or by claims.
@@ -146,7 +146,7 @@ func TestRealEra(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			units := 80
-			if storagetest.BulkCones < 100_000 { // the race detector
+			if race.Enabled { // the race detector
 				units = 8
 			}
 			eraStore(t, dir, held, units)

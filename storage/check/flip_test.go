@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"permanode/internal/race"
 	"permanode/ledger"
 	"permanode/storage"
 	"permanode/storage/check"
@@ -62,7 +63,7 @@ func flips(t *testing.T, dir string, codecs func(ledger.Era) (ledger.Codec, bool
 	if os.Getenv("PERMANODE_TORTURE") != "" {
 		n = 1000
 	}
-	if storagetest.BulkCones < 100_000 { // the race detector
+	if race.Enabled { // the race detector
 		n = 6
 	}
 	t.Logf("seed %d", seed)

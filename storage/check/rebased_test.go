@@ -17,6 +17,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"permanode/internal/race"
 	"permanode/ledger"
 	"permanode/ledger/eras"
 	"permanode/ledger/rebased"
@@ -24,7 +25,6 @@ import (
 	"permanode/storage"
 	"permanode/storage/check"
 	"permanode/storage/pebblestore"
-	"permanode/storage/storagetest"
 )
 
 // checkpoints is a generated chain.
@@ -290,7 +290,7 @@ func checkWith(t testing.TB, dir string, codec ledger.Codec) (check.Report, erro
 }
 
 func fewUnits(n int) int {
-	if storagetest.BulkCones < 100_000 { // the race detector
+	if race.Enabled { // the race detector
 		return n / 4
 	}
 	return n

@@ -17,6 +17,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"permanode/internal/race"
 	"permanode/ledger"
 	"permanode/storage"
 	"permanode/storage/check"
@@ -34,7 +35,7 @@ func campaign(t *testing.T, count int, one func(t *testing.T, rng *rand.Rand) er
 	}
 	torture := os.Getenv("PERMANODE_TORTURE") != ""
 	end := time.Now().Add(5 * time.Second)
-	if testing.Short() || storagetest.BulkCones < 100_000 { // the race detector
+	if testing.Short() || race.Enabled { // the race detector
 		end = time.Now().Add(time.Second)
 	}
 	n := 0

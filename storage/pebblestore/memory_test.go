@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"permanode/internal/race"
 	"permanode/ledger"
 	"permanode/storage"
 	"permanode/storage/pebblestore"
@@ -20,7 +21,7 @@ import (
 func TestOpeningMemory(t *testing.T) {
 	const memory = 32 << 20
 	rows := 400_000 // 100 MB
-	if testing.Short() || storagetest.BulkCones < 100_000 {
+	if testing.Short() || race.Enabled {
 		rows = 100_000
 	}
 	db, err := pebblestore.Open(t.TempDir(), pebblestore.Options{Codec: storagetest.Codecs, Memory: memory, FS: vfs.Default})

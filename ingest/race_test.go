@@ -1,6 +1,0 @@
-//go:build race
-
-package ingest_test
-
-// raceDetector makes tests run over less: everything is some ten times slower.
-const raceDetector = true

@@ -1,6 +1,0 @@
-//go:build !race
-
-package storagetest
-
-// BulkCones is the number of cones of the bulk test.
-const BulkCones = 100_000
