@@ -80,7 +80,10 @@ func openSet(dir, identity string, readOnly bool, queue *index.AnalysisQueue, re
 
 // take opens a shard, and keeps its fault if it cannot be.
 func (s *set) take(name string, open func(name string, budget *int64) error, budget *int64) {
-	err := open(name, budget)
+	err := onlyFiles(filepath.Join(s.dir, name))
+	if err == nil {
+		err = open(name, budget)
+	}
 	if err == nil {
 		return
 	}
@@ -91,6 +94,20 @@ func (s *set) take(name string, open func(name string, budget *int64) error, bud
 		}
 	}
 	s.faults = append(s.faults, fault{name, err})
+}
+
+// onlyFiles fails if something in a shard's folder is no file: to open a pipe would wait for somebody else.
+func onlyFiles(dir string) error {
+	names, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if err := durable.Regular(n.Name(), n.Type()); err != nil {
+			return fmt.Errorf("%w: %w", errDamaged, err)
+		}
+	}
+	return nil
 }
 
 func (s *set) openHot(name string, budget *int64) (err error) {

@@ -8,10 +8,10 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"slices"
 	"time"
 
+	"permanode/internal/durable"
 	"permanode/ledger"
 	"permanode/storage"
 )
@@ -63,7 +63,7 @@ func (c *Collector) auditNewest(sp storage.Span) {
 func SnapshotSums(trust ledger.Trust, paths []string) ([]string, error) {
 	var sums []string
 	for i, path := range paths {
-		f, err := os.Open(path)
+		f, err := durable.Open(path)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 		}
@@ -100,7 +100,7 @@ func (c *Collector) openSnapshot(ctx context.Context, sums []string) error {
 func (c *Collector) openFiles(ctx context.Context, sums []string) (storage.Span, error) {
 	files := make([]io.ReadSeeker, 0, len(c.cfg.Snapshot))
 	for _, path := range c.cfg.Snapshot {
-		f, err := os.Open(path)
+		f, err := durable.Open(path)
 		if err != nil {
 			return storage.Span{}, err
 		}

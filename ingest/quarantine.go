@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"permanode/internal/durable"
 )
 
 // quarantine keeps what was refused, for a person to look at: pairs of files
@@ -60,13 +62,23 @@ func (q *quarantine) put(r refused, raw []byte) error {
 		return q.count(1)
 	}
 	// The .json last: a pair without one is the rest of a crash.
-	if err := os.WriteFile(base+".bin", raw, 0o644); err != nil {
+	if err := writeOver(base+".bin", raw); err != nil {
 		return fmt.Errorf("quarantine: %w", err)
 	}
-	if err := os.WriteFile(base+".json", text, 0o644); err != nil {
+	if err := writeOver(base+".json", text); err != nil {
 		return fmt.Errorf("quarantine: %w", err)
 	}
 	return q.trim()
+}
+
+// writeOver writes a file anew.
+func writeOver(name string, text []byte) error {
+	f, err := durable.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	return errors.Join(err, f.Close())
 }
 
 // safeName keeps a code from being a path.
@@ -142,7 +154,7 @@ func (q *quarantine) count(n int) error {
 	var c struct {
 		Dropped int `json:"dropped"`
 	}
-	if old, err := os.ReadFile(path); err == nil {
+	if old, err := durable.ReadFile(path, 4096); err == nil {
 		if err := json.Unmarshal(old, &c); err != nil {
 			c.Dropped = 0 // a damaged count begins again: it is only a hint
 		}
@@ -152,7 +164,7 @@ func (q *quarantine) count(n int) error {
 	if err != nil {
 		return fmt.Errorf("quarantine: %w", err)
 	}
-	if err := os.WriteFile(path, text, 0o644); err != nil {
+	if err := writeOver(path, text); err != nil {
 		return fmt.Errorf("quarantine: %w", err)
 	}
 	return nil

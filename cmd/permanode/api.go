@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync/atomic"
 
+	"permanode/internal/durable"
 	"permanode/ledger/eras"
 	"permanode/query"
 	"permanode/query/access"
@@ -128,6 +129,9 @@ func (f *apiFace) config(c api.Config) api.Config {
 	return c
 }
 
+// maxPEM bounds the files of a certificate; a long chain has some 20 KB.
+const maxPEM = 1 << 20
+
 // certificate is a pair of files that can be read again while it is in use.
 type certificate struct {
 	certFile, keyFile string
@@ -140,12 +144,24 @@ func loadCertificate(certFile, keyFile string) (*certificate, error) {
 }
 
 func (c *certificate) reload() error {
-	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	pair, err := readPair(c.certFile, c.keyFile)
 	if err != nil {
 		return fmt.Errorf("TLS certificate %s with key %s: %w", c.certFile, c.keyFile, err)
 	}
 	c.current.Store(&pair)
 	return nil
+}
+
+func readPair(certFile, keyFile string) (tls.Certificate, error) {
+	cert, err := durable.ReadFile(certFile, maxPEM)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := durable.ReadFile(keyFile, maxPEM)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(cert, key)
 }
 
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {

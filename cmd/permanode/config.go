@@ -21,6 +21,7 @@ import (
 	"github.com/spf13/viper"
 	yaml "go.yaml.in/yaml/v3"
 
+	"permanode/internal/durable"
 	"permanode/ledger"
 	"permanode/ledger/eras"
 	"permanode/ledger/rebased"
@@ -154,7 +155,7 @@ func (ps problems) err(file string) error {
 
 // readConfig reads a file and the environment. Nothing is judged beyond form: unknown keys, wrong types, sizes.
 func readConfig(file string) (*config, error) {
-	raw, err := readBounded(file, maxConfig)
+	raw, err := durable.ReadFile(file, maxConfig)
 	if err != nil {
 		return nil, usagef("permanode config init -o FILE writes one that works", "config file: %w", err)
 	}
@@ -606,21 +607,4 @@ func eraNames() string {
 		names = append(names, string(era))
 	}
 	return strings.Join(names, ", ")
-}
-
-// readBounded reads a file of at most limit bytes.
-func readBounded(name string, limit int64) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(raw)) > limit {
-		return nil, fmt.Errorf("%s has more than %d bytes", name, limit)
-	}
-	return raw, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"permanode/ingest"
+	"permanode/internal/durable"
 	"permanode/ledger"
 	"permanode/ledger/eras"
 	"permanode/query"
@@ -225,7 +226,7 @@ func (p *program) chooseSnapshot(trust ledger.Trust, sources []*source, given []
 }
 
 func fileSHA256(name string) (string, error) {
-	f, err := os.Open(name)
+	f, err := durable.Open(name)
 	if err != nil {
 		return "", err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"permanode/internal/durable"
 	"permanode/ledger"
 	"permanode/ledger/eras"
 	"permanode/ledger/rebased"
@@ -30,7 +31,7 @@ func readTrust(name string) (ledger.Trust, error) {
 	if name == "" {
 		return ledger.Trust{}, fmt.Errorf("%w: none is named", ledger.ErrTrust)
 	}
-	raw, err := readBounded(name, maxTrust)
+	raw, err := durable.ReadFile(name, maxTrust)
 	if err != nil {
 		return ledger.Trust{}, fmt.Errorf("%w: neither built in (%s) nor a file: %w", ledger.ErrTrust, strings.Join(eras.BuiltInNames(), ", "), err)
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"permanode/ingest"
+	"permanode/internal/durable"
 	"permanode/internal/ranges"
 	"permanode/ledger"
 	"permanode/storage"
@@ -31,7 +32,7 @@ type Cones struct {
 // OpenCones reads the file once, checks its frames and keeps where each cone begins. The codec is that
 // of the file's era; it fails if the file is of another one.
 func OpenCones(path string, codec ledger.Codec) (*Cones, error) {
-	f, err := os.Open(path)
+	f, err := durable.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"permanode/internal/durable"
 	"permanode/internal/replay"
 )
 
@@ -23,11 +24,25 @@ type Folder struct {
 // OpenFolder reads the recording in dir once and keeps an index of it. An error names the file, and the
 // line where one is damaged.
 func OpenFolder(dir string) (*Folder, error) {
-	rec, err := replay.OpenRecording(os.DirFS(dir))
+	rec, err := replay.OpenRecording(files{os.DirFS(dir)})
 	if err != nil {
 		return nil, fmt.Errorf("recording %s: %w", dir, err)
 	}
 	return &Folder{dir: dir, rec: rec}, nil
+}
+
+// files opens the files of a file system, and nothing else.
+type files struct{ fs.FS }
+
+func (f files) Open(name string) (fs.File, error) {
+	info, err := fs.Stat(f.FS, name)
+	if err == nil {
+		err = durable.Regular(name, info.Mode())
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f.FS.Open(name)
 }
 
 // IsFolder reports whether dir looks like a recording folder.

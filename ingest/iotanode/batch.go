@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 
 	"github.com/klauspost/compress/zstd"
+
+	"permanode/internal/durable"
 )
 
 // Bounds of a batch file. It lies on disk, packed and unpacked; memory holds the place of each checkpoint.
@@ -226,13 +228,5 @@ func blobHead(r *bufio.Reader) (length, head int64, err error) {
 
 // localBatch opens a batch file of a local store.
 func localBatch(dir string, f File) (*os.File, error) {
-	path := filepath.Join(dir, f.Name())
-	st, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file", path)
-	}
-	return os.Open(path)
+	return durable.Open(filepath.Join(dir, f.Name()))
 }

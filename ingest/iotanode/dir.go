@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"permanode/ingest"
+	"permanode/internal/durable"
 	"permanode/internal/ranges"
 	"permanode/ledger/rebased"
 )
@@ -247,18 +248,15 @@ func readCone(path string, limit int64) (*cone, error) {
 
 // readFile reads a regular file of at most limit bytes.
 func readFile(path string, limit int64) ([]byte, error) {
-	st, err := os.Stat(path) // first: opening a pipe would wait for its writer
-	if err != nil {
-		return nil, err
-	}
-	if !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file", path)
-	}
-	f, err := os.Open(path)
+	f, err := durable.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
 	if st.Size() > limit {
 		return nil, tooLarge(st.Size(), limit)
 	}

@@ -71,7 +71,7 @@ func TestDirRefusesVector(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for seq, say := range map[uint64]string{3: "no regular file", 4: "MANIFEST", 5: "at most"} {
+	for seq, say := range map[uint64]string{3: "a named pipe, not a file", 4: "MANIFEST", 5: "at most"} {
 		if _, _, err := d.Cone(ctx, seq); err == nil || !contains(err, say) {
 			t.Errorf("checkpoint %d: %v", seq, err)
 		}

@@ -1,4 +1,5 @@
-// Package durable writes files that are there, whole, after a power loss, or not at all.
+// Package durable writes files that are there, whole, after a power loss, or not at all. It opens files, and nothing else
+// that has the name of one.
 package durable
 
 import (

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 
 	yaml "go.yaml.in/yaml/v3"
+
+	"permanode/internal/durable"
 )
 
 const (
@@ -99,7 +101,7 @@ func readKeys(file string) (text []byte, warnings []string, err error) {
 	if info.Mode().Perm()&0o004 != 0 {
 		warnings = append(warnings, fmt.Sprintf("keys file %s can be read by everybody on this machine: chmod 600 %s", file, file))
 	}
-	f, err := os.Open(file)
+	f, err := durable.Open(file)
 	if err != nil {
 		return nil, nil, fmt.Errorf("keys file: %w", err)
 	}

@@ -10,9 +10,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
+
+	"permanode/internal/durable"
 )
 
 // The bounds of a call.
@@ -62,7 +63,7 @@ func WithKeyFile(name string) Option {
 // WithCAFile trusts the certificates in a PEM file, and no others.
 func WithCAFile(name string) Option {
 	return func(c *Client) error {
-		pem, err := readSmall(name, maxCAFile)
+		pem, err := durable.ReadFile(name, maxCAFile)
 		if err != nil {
 			return fmt.Errorf("read the certificates: %w", err)
 		}
@@ -154,7 +155,7 @@ func (c *Client) Exposed() bool {
 
 // readKey reads a secret from a file.
 func readKey(name string) (string, error) {
-	raw, err := readSmall(name, maxKeyFile)
+	raw, err := durable.ReadFile(name, maxKeyFile)
 	if err != nil {
 		return "", fmt.Errorf("read the key: %w", err)
 	}
@@ -176,20 +177,6 @@ func checkKey(key string) error {
 		}
 	}
 	return nil
-}
-
-func readSmall(name string, most int64) ([]byte, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, err // it names the file
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no file", name)
-	}
-	if info.Size() > most {
-		return nil, fmt.Errorf("%s has %d bytes, the most is %d: it is another file", name, info.Size(), most)
-	}
-	return os.ReadFile(name)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

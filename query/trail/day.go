@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"permanode/internal/durable"
 )
 
 // ErrNoDay says that the trail has no lines of a day.
@@ -37,7 +39,7 @@ func (t *Trail) Day(day string) (*Day, error) {
 		return nil, err
 	}
 	name := day + daySuffix
-	f, err := os.Open(filepath.Join(t.dir, name))
+	f, err := durable.Open(filepath.Join(t.dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s", ErrNoDay, day)
 	} else if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -46,7 +47,10 @@ func isTemporary(file string) bool {
 }
 
 // contents are the names in a trail, each list in order.
-type contents struct{ days, torn, foreign []string }
+type contents struct {
+	days, torn []string
+	foreign    []fs.DirEntry
+}
 
 func list(dir string) (c contents, err error) {
 	entries, err := os.ReadDir(dir)
@@ -59,13 +63,13 @@ func list(dir string) (c contents, err error) {
 		_, isTorn := tornSeq(name)
 		switch {
 		case !e.Type().IsRegular():
-			c.foreign = append(c.foreign, name)
+			c.foreign = append(c.foreign, e)
 		case isDay:
 			c.days = append(c.days, name)
 		case isTorn:
 			c.torn = append(c.torn, name)
 		case name != headFile && !isTemporary(name):
-			c.foreign = append(c.foreign, name)
+			c.foreign = append(c.foreign, e)
 		}
 	}
 	return c, nil

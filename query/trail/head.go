@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"permanode/internal/durable"
@@ -60,7 +59,7 @@ func readHead(dir string) (h Head, there bool, err error) {
 }
 
 func readSmall(name string) ([]byte, error) {
-	f, err := os.Open(name)
+	f, err := durable.Open(name)
 	if err != nil {
 		return nil, err
 	}

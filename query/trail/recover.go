@@ -75,7 +75,7 @@ func headStands(dir string, head Head) (ok bool, event string) {
 	if head == noHead {
 		return true, ""
 	}
-	f, err := os.Open(filepath.Join(dir, head.File))
+	f, err := durable.Open(filepath.Join(dir, head.File))
 	if err != nil {
 		return false, ""
 	}
@@ -141,7 +141,7 @@ type walked struct {
 // never synced. Else the last line that is one ends it, whatever is before: nothing of that may be cut. met is told what
 // each line is.
 func walkFile(name string, at int64, s state, strict bool, met func(event string)) (w walked, err error) {
-	f, err := os.Open(name)
+	f, err := durable.Open(name)
 	if err != nil {
 		return w, err
 	}
@@ -179,7 +179,7 @@ func walkFile(name string, at int64, s state, strict bool, met func(event string
 // the next start does it again.
 func (e *ending) setAside(dir string) error {
 	name := filepath.Join(dir, e.file)
-	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	f, err := durable.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
@@ -246,7 +246,7 @@ func (e *ending) listTorn(dir string) error {
 
 // describe hashes a torn file.
 func describe(dir, file string) (t torn, err error) {
-	f, err := os.Open(filepath.Join(dir, file))
+	f, err := durable.Open(filepath.Join(dir, file))
 	if err != nil {
 		return t, err
 	}

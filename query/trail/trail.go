@@ -100,7 +100,7 @@ type entry struct {
 // Open opens the trail in dir, which it makes if need be, and writes a start line. It fails if that line does not get to
 // disk. What it finds wrong is in the start line and the log; nothing of it is repaired.
 func Open(dir string, o Options) (*Trail, error) {
-	return open(dir, o, seams{time.Now, func(name string, flag int, perm os.FileMode) (file, error) { return os.OpenFile(name, flag, perm) }})
+	return open(dir, o, seams{time.Now, func(name string, flag int, perm os.FileMode) (file, error) { return durable.OpenFile(name, flag, perm) }})
 }
 
 func open(dir string, o Options, s seams) (*Trail, error) {

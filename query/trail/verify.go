@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"permanode/internal/durable"
 )
 
 // The kinds of faults.
@@ -98,8 +100,12 @@ func Verify(ctx context.Context, dir string, report func(Fault)) (Summary, error
 	if head == noHead {
 		v.after = new(behindHead(""))
 	}
-	for _, name := range c.foreign {
-		v.fault(Fault{Kind: Foreign, File: name, What: "does not belong to an access trail"})
+	for _, e := range c.foreign {
+		what := "does not belong to an access trail"
+		if !e.Type().IsRegular() {
+			what += fmt.Sprintf(": it is %s, not a file", durable.Kind(e.Type()))
+		}
+		v.fault(Fault{Kind: Foreign, File: e.Name(), What: what})
 	}
 	for _, name := range c.torn {
 		v.torn[name] = true
@@ -121,7 +127,7 @@ func (v *verifier) fault(f Fault) {
 
 // file verifies the lines of one day.
 func (v *verifier) file(ctx context.Context, name string) error {
-	f, err := os.Open(filepath.Join(v.dir, name))
+	f, err := durable.Open(filepath.Join(v.dir, name))
 	if err != nil {
 		return err
 	}
@@ -280,6 +286,7 @@ func (v *verifier) end(headThere bool, headErr error) {
 		}
 	}
 	switch {
+	case errors.Is(headErr, durable.ErrNoFile): // it was told
 	case headErr != nil:
 		v.fault(Fault{Kind: BadHead, File: headFile, What: headErr.Error()})
 	case !headThere && v.sum.Lines > 0 && !v.moved(headThere):

@@ -256,7 +256,7 @@ func isLines(name string) int {
 
 // wholeLines returns how many of the first size bytes are whole lines.
 func wholeLines(fs vfs.FS, name string, size int64) (int64, error) {
-	f, err := fs.Open(name)
+	f, err := openFile(fs, name)
 	if err != nil {
 		return 0, err
 	}

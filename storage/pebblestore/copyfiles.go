@@ -77,7 +77,7 @@ func (c *copier) continues(f fileSum) error {
 }
 
 func hashPart(ctx context.Context, fs vfs.FS, name string, size int64) (sum [32]byte, err error) {
-	f, err := fs.Open(name, vfs.SequentialReadsOption)
+	f, err := openFile(fs, name, vfs.SequentialReadsOption)
 	if err != nil {
 		return sum, err
 	}
@@ -201,7 +201,7 @@ func (c *copier) bringFile(dir string, f fileSum) error {
 
 // copyFile copies the first size bytes of a file, durably, and returns their SHA-256.
 func copyFile(ctx context.Context, fs vfs.FS, from, to string, size int64) (sum [32]byte, err error) {
-	in, err := fs.Open(from, vfs.SequentialReadsOption)
+	in, err := openFile(fs, from, vfs.SequentialReadsOption)
 	if err != nil {
 		return sum, err
 	}

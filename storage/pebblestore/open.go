@@ -78,6 +78,12 @@ func open(dir string, opts Options) (_ *DB, err error) {
 			return nil, err // before the lock: a directory that is no store is left as it is
 		}
 	}
+	if d.faults, err = notFiles(opts.FS, dir); err != nil {
+		return nil, err
+	}
+	if len(d.faults) > 0 {
+		return nil, d.faultError()
+	}
 	if d.lock = opts.lock; d.lock == nil {
 		if d.lock, err = lockDir(opts.FS, dir); err != nil {
 			return nil, err

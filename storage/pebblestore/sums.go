@@ -18,6 +18,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/sync/errgroup"
 
+	"permanode/internal/durable"
 	"permanode/ledger"
 	"permanode/storage"
 )
@@ -184,6 +185,8 @@ func (d *DB) compareFile(f fileSum) string {
 		return "it is missing"
 	case err != nil:
 		return err.Error()
+	case !st.Mode().IsRegular():
+		return fmt.Sprintf("it is %s, not a file", durable.Kind(st.Mode()))
 	case st.Size() != f.size:
 		return fmt.Sprintf("it has %d bytes, not %d", st.Size(), f.size)
 	case isTable(f.name) && !d.opts.Damaged:
@@ -205,7 +208,7 @@ func (d *DB) hashFile(path, name string) (fileSum, error) {
 	if name == lockName {
 		return s, nil
 	}
-	f, err := d.opts.FS.Open(path, vfs.SequentialReadsOption)
+	f, err := openFile(d.opts.FS, path, vfs.SequentialReadsOption)
 	if err != nil {
 		return s, err
 	}
@@ -225,7 +228,7 @@ type onlyReader struct{ io.Reader }
 const lockName = "LOCK"
 
 func readFile(fs vfs.FS, name string) ([]byte, error) {
-	f, err := fs.Open(name)
+	f, err := openFile(fs, name)
 	if err != nil {
 		return nil, err
 	}
