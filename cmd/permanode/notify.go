@@ -161,12 +161,21 @@ func answersAt(ctx context.Context, scheme string, addr net.Addr) error {
 	if err != nil {
 		return err
 	}
+	hosts := []string{host}
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		host = "localhost"
+		hosts = []string{"127.0.0.1", "::1"} // not a name: whether it answers is no matter of name servers
 	}
+	for _, host := range hosts {
+		if err = livezAt(ctx, url.URL{Scheme: scheme, Host: net.JoinHostPort(host, port), Path: "/livez"}); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+func livezAt(ctx context.Context, u url.URL) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	u := url.URL{Scheme: scheme, Host: net.JoinHostPort(host, port), Path: "/livez"}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return err

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -132,6 +135,23 @@ func TestNotifyNobody(t *testing.T) {
 		m.env["WATCHDOG_USEC"], m.env["WATCHDOG_PID"] = c.usec, c.pid
 		if got := m.notifier(t).watchdog; got != c.want {
 			t.Errorf("WATCHDOG_USEC=%s WATCHDOG_PID=%s: %s, want %s", c.usec, c.pid, got, c.want)
+		}
+	}
+}
+
+// TestAnswersAtLiteral has a service that listens on all addresses asked at a literal one: on a machine that cannot resolve
+// localhost it would never be ready.
+func TestAnswersAtLiteral(t *testing.T) {
+	asked := make(chan string, 1)
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked <- r.Host }))
+	defer s.Close()
+	port := s.Listener.Addr().(*net.TCPAddr).Port
+	for _, all := range []net.IP{net.IPv4zero, net.IPv6unspecified} {
+		if err := answersAt(t.Context(), "http", &net.TCPAddr{IP: all, Port: port}); err != nil {
+			t.Fatal(err)
+		}
+		if host := <-asked; host != net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) {
+			t.Errorf("a service on %s is asked at %s", all, host)
 		}
 	}
 }
