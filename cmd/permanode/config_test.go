@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"permanode"
+	"permanode/internal/race"
 )
 
 // keysOf returns the keys of a config struct, with dots.
@@ -104,6 +105,9 @@ func TestParseSize(t *testing.T) {
 // A config that is changed at random never panics, and whatever is wrong with it is the config's fault. This is no fuzz
 // target because an instrumented build of all that a command links takes longer than the test.
 func TestRandomConfigs(t *testing.T) {
+	if race.Enabled {
+		t.Skip("a config is read by one goroutine")
+	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))

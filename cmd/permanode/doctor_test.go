@@ -24,6 +24,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"permanode/internal/race"
 	"permanode/internal/replay"
 )
 
@@ -153,6 +154,9 @@ func dirNames(t *testing.T, dir string) (all string) {
 
 // TestDoctorSick makes every part ill that needs no archive.
 func TestDoctorSick(t *testing.T) {
+	if race.Enabled {
+		t.Skip("each is one look more, and TestDoctorWell looks")
+	}
 	usage := func(free, total uint64) func(r *sickRoom) {
 		return func(r *sickRoom) {
 			r.machine.usage = func(string) (vfs.DiskUsage, error) { return vfs.DiskUsage{AvailBytes: free, TotalBytes: total}, nil }
@@ -298,6 +302,9 @@ func (r *sickRoom) certificate(from, to time.Time) {
 
 // TestDoctorArchive makes an archive ill in every way.
 func TestDoctorArchive(t *testing.T) {
+	if race.Enabled {
+		t.Skip("each is one look more, and TestDoctorWell looks")
+	}
 	r := newSickRoom(t)
 	r.fill()
 	well := filepath.Join(t.TempDir(), "well")

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"permanode/internal/race"
 )
 
 // session is one command of the README and the lines that it is said to print.
@@ -40,6 +42,9 @@ func readmeSessions(t *testing.T) (all []session) {
 // A first session is as the README shows it: each command ends well, and prints each line shown, in that order; … stands
 // for what differs. The commands with make, a node or a config of one's own are not for a test.
 func TestReadme(t *testing.T) {
+	if race.Enabled {
+		t.Skip("commands that end are run one after the other")
+	}
 	root, err := filepath.Abs(filepath.Join("..", ".."))
 	if err != nil {
 		t.Fatal(err)

@@ -58,8 +58,14 @@ func TestScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	scripts := testscript.Params{Dir: "testdata/script"}
-	if race.Enabled { // the scripts with concurrent work in the process; the others would find nothing more
-		scripts = testscript.Params{Files: []string{"testdata/script/demo.txt", "testdata/script/run.txt"}}
+	if race.Enabled { // the script of the service; the others run commands one after the other, or the demo once more
+		scripts = testscript.Params{Files: []string{"testdata/script/run.txt"}}
+	}
+	scripts.Condition = func(what string) (bool, error) {
+		if what != "race" {
+			return false, fmt.Errorf("unknown condition %q", what)
+		}
+		return race.Enabled, nil
 	}
 	scripts.Setup = func(e *testscript.Env) error {
 		for _, v := range [][2]string{{"RECORDINGS", dir}, {"CHAIN", chainFolder(t)}, {"EXAMPLE", example}, {"BLOCK", block}, {"TRANSACTION", transaction}, {"UNIT", unit}} {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"permanode/internal/race"
 	"permanode/ledger"
 	"permanode/storage"
 	"permanode/storage/pebblestore"
@@ -158,9 +159,9 @@ func TestBadTotals(t *testing.T) {
 	}
 	rng := rand.New(rand.NewPCG(9, 9))
 	keys := slices.Sorted(maps.Keys(all))
-	for i := range 300 {
+	for i := range race.Fewer(300) {
 		key := keys[rng.IntN(len(keys))]
-		if i < 20 {
+		if i < race.Fewer(20) {
 			key = markerOf(keys)
 		}
 		rows := maps.Clone(all)
