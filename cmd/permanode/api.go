@@ -33,6 +33,7 @@ func (s *service) openFace(c *apiConfig, dir string) (err error) {
 	if s.face, err = openFace(c, dir, s.log, trailChanges(s.db.Beside(accessFolder))); err != nil {
 		return err
 	}
+	s.db.TakeOver(accessFolder) // its start line is on disk, and says what was wrong
 	return s.metrics.Register(s.face.trail.Metrics())
 }
 

@@ -147,10 +147,13 @@ func (p *program) open(dir string, memory byteSize, readOnly bool, log *slog.Log
 	}
 	useMemory(memory)
 	db, err := pebblestore.Open(dir, pebblestore.Options{
-		Codec: eras.Codec, Memory: int64(memory), FS: p.fs, ReadOnly: readOnly, Log: log,
+		Codec: eras.Codec, Memory: int64(memory), FS: p.fs, ReadOnly: readOnly, Log: log, Keep: []string{accessFolder},
 	})
 	if err != nil {
 		return nil, err // it names the directory
+	}
+	if changed := db.Beside(accessFolder); len(changed) > 0 && !readOnly { // said here too, since a kill loses what SUMS says
+		log.Warn("the access trail is not as the last clean stop left it", "files", len(changed), "first", changed[0].Name, "why", changed[0].Why, "hint", "permanode check --access")
 	}
 	return db, nil
 }

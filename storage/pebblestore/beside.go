@@ -3,6 +3,7 @@ package pebblestore
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -19,6 +20,34 @@ func (d *DB) Beside(folder string) (changed []storage.FileFault) {
 		}
 	}
 	return changed
+}
+
+// TakeOver says that the caller writes into a folder from now on, and has noted what [DB.Beside] says of it: the next SUMS
+// says what is there then.
+func (d *DB) TakeOver(folder string) {
+	d.sumsMu.Lock()
+	defer d.sumsMu.Unlock()
+	d.taken = append(d.taken, folder)
+}
+
+// keepBeside puts into s what SUMS said before of the folders that are kept.
+func (d *DB) keepBeside(s *sums) {
+	if d.was == nil {
+		return // a stop that was not clean: nothing says what they should be
+	}
+	d.sumsMu.Lock()
+	defer d.sumsMu.Unlock()
+	kept := func(f fileSum) bool {
+		folder, _, below := strings.Cut(f.name, "/")
+		return below && slices.Contains(d.opts.Keep, folder) && !slices.Contains(d.taken, folder)
+	}
+	s.files = slices.DeleteFunc(s.files, kept)
+	for _, f := range d.was.files {
+		if kept(f) {
+			s.files = append(s.files, f)
+		}
+	}
+	slices.SortFunc(s.files, func(a, b fileSum) int { return strings.Compare(a.name, b.name) })
 }
 
 // CompareBeside is [DB.Beside] of a directory that is not opened. While a service has it there is nothing to compare with,

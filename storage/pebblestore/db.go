@@ -29,6 +29,7 @@ type DB struct {
 	pressure pressure
 	known    map[string]fileSum  // tables that SUMS named and that were compared; set by open alone
 	faults   []storage.FileFault // what differs from SUMS; set by open alone
+	was      *sums               // SUMS as it was, nil if there was none; set by open alone
 	bare     bool                // no SUMS was there: the last stop was no clean one; set by open alone
 
 	accused sync.Map // names of corrupt files that the log has
@@ -37,6 +38,7 @@ type DB struct {
 	making  sync.Mutex      // held while a checkpoint is made or dropped
 	hashing context.Context // ends the hashing of files for SUMS early; nil: nothing does
 	sumsMu  sync.Mutex
+	taken   []string           // folders that TakeOver named; guarded by sumsMu
 	hashed  map[string]fileSum // tables of the last checkpoint, which are the store's own; guarded by sumsMu
 
 	// commitMu is held while rows are written: one batch at a time, so that the view before a batch that

@@ -36,6 +36,10 @@ type Options struct {
 	ReadOnly bool
 	// Damaged opens read-only although SUMS does not fit, for a check that lists what can be read.
 	Damaged bool
+	// Keep names folders that others keep below the directory, and that nobody writes as long as the store is open, unless
+	// [DB.TakeOver] says so: what SUMS said of them is written again. So a change while nobody had the directory is known
+	// until its owner comes back, whoever writes the store in between.
+	Keep []string
 	// Log gets what Pebble says; nil drops it.
 	Log *slog.Logger
 
@@ -98,7 +102,7 @@ func open(dir string, opts Options) (_ *DB, err error) {
 	if err != nil {
 		return nil, err
 	}
-	d.bare = want == nil && len(d.faults) == 0
+	d.was, d.bare = want, want == nil && len(d.faults) == 0
 	if err := d.checkPresent(); err != nil {
 		if !opts.Damaged || !errors.Is(err, storage.ErrCorrupt) {
 			return nil, err

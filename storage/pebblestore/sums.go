@@ -272,6 +272,7 @@ func (d *DB) writeSums(units []lastUnit) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	d.keepBeside(s)
 	name := fs.PathJoin(d.dir, SumsName)
 	if err := writeFile(fs, name+".tmp", s.encode()); err != nil {
 		return err
