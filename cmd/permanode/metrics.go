@@ -39,8 +39,18 @@ func newRegistry() *prometheus.Registry {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "permanode_build_info", Help: "Always 1; its labels say what runs.",
 			ConstLabels: prometheus.Labels{"version": version, "go": runtime.Version()},
-		}, func() float64 { return 1 }))
+		}, func() float64 { return 1 }),
+		// The process collector has it from /proc/stat, which the systemd unit hides.
+		startTime(time.Now()))
 	return r
+}
+
+func startTime(at time.Time) prometheus.Collector {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "permanode_start_time_seconds", Help: "When this process began to measure, in seconds since 1970.",
+	})
+	g.Set(float64(at.UnixMilli()) / 1000)
+	return g
 }
 
 // metricsHandler serves the metrics. Profiles tell much of what is in memory: they are served to this machine alone,
