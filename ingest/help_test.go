@@ -21,6 +21,7 @@ import (
 	"permanode/ingest"
 	"permanode/ingest/archive"
 	"permanode/ingest/hornet2"
+	"permanode/internal/race"
 	"permanode/internal/replay"
 	"permanode/ledger"
 	"permanode/ledger/eras"
@@ -48,6 +49,16 @@ type truth struct {
 
 var nodeStates = map[string]ledger.State{
 	"included": ledger.Applied, "conflicting": ledger.Conflicting, "noTransaction": ledger.NoTransaction,
+}
+
+// part is what readTruth gives of the longer recording; under the race detector up to unit n alone.
+func part(t testing.TB, n uint64) []truth {
+	t.Helper()
+	all := readTruth(t, "stardust")
+	if race.Enabled {
+		all = all[:n]
+	}
+	return all
 }
 
 func readTruth(t testing.TB, name string) (all []truth) {

@@ -328,7 +328,7 @@ func TestMQTTForeignBroker(t *testing.T) {
 // Everything at once, by a seed: whatever becomes of feed and node, nothing is lost and nothing untrue is stored.
 func TestMQTTFaults(t *testing.T) {
 	want, s := restAlone(t), seed(t)
-	for round := range lieUnits(3, 60) {
+	for round := range rounds(3, 60) {
 		chaosRound(t, want, s+uint64(round))
 	}
 }

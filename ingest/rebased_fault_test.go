@@ -55,9 +55,9 @@ func TestRebasedFaultGRPC(t *testing.T) {
 	rng := rand.New(rand.NewPCG(s, 5))
 	units := 80
 	if race.Enabled {
-		units = 30
+		units = 15
 	}
-	c := newChain(t, rebasedtest.Options{Seed: s, Transactions: 2, Epoch: 25, Unknown: 11}, units)
+	c := newChain(t, rebasedtest.Options{Seed: s, Transactions: 2, Epoch: uint64(units / 3), Unknown: 11}, units)
 	for name, do := range map[string]iotareplay.Do{
 		"cut": iotareplay.Cut, "end": iotareplay.End, "stall": iotareplay.Stall, "skip": iotareplay.Skip, "flip": iotareplay.Send,
 	} {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"permanode/internal/race"
 	"permanode/ledger/rebased/rebasedtest"
 	"permanode/storage"
 )
@@ -14,6 +15,9 @@ import (
 // T-L12: a signed checkpoint larger than memory allows is refused with its number named; what lies before it is there,
 // and with more memory the chain goes on.
 func TestRebasedLiesHugeCheckpoint(t *testing.T) {
+	if race.Enabled {
+		t.Skip("the bound of memory is held by the same goroutines in TestLiesHugeCone")
+	}
 	const before = 3
 	c := newChain(t, rebasedtest.Options{Seed: seed(t), Transactions: 2}, before)
 	c.grow(t, 900)

@@ -70,7 +70,8 @@ func (r *rig) coverage() storage.Coverage {
 
 // Several nodes, each with its own faults, some at random: together they give the truth.
 func TestFaultySources(t *testing.T) {
-	n := node(t, "stardust")
+	n, all := node(t, "stardust"), part(t, 60)
+	n.SetTip(uint64(len(all)))
 	var seen atomic.Int64
 	nodes := []http.Handler{
 		replay.NewFaults(n, 1, replay.Rule{Raw: true, P: 0.05, Do: replay.Missing}, replay.Rule{P: 0.02, Do: replay.Status(503)}),
@@ -98,7 +99,7 @@ func TestFaultySources(t *testing.T) {
 		if err := c.CatchUp(testContext(t)); err != nil {
 			t.Fatal(err)
 		}
-		r.check(readTruth(t, "stardust"), held)
+		r.check(all, held)
 		for i, s := range c.Status().Sources {
 			if bad := i >= 3; s.OK == bad && bad || bad && s.Problem == "" {
 				t.Errorf("source %+v", s)
@@ -226,7 +227,8 @@ func TestFollow(t *testing.T) {
 
 // A node that pruned the wanted beginning: the gap says so. Start 0 takes what there is.
 func TestPrunedBeginning(t *testing.T) {
-	n := node(t, "stardust")
+	n, all := node(t, "stardust"), part(t, 75)
+	n.SetTip(uint64(len(all)))
 	pruned := replay.NewFaults(n, 1, replay.InfoStatus("pruningIndex", func() uint64 { return 60 }),
 		replay.Rule{Path: `/by-index/([1-9]|[1-5][0-9]|60)$`, Do: replay.Missing})
 	src := source(t, hornet2.Config{URL: serve(t, pruned)})
@@ -246,12 +248,12 @@ func TestPrunedBeginning(t *testing.T) {
 	if err := r.collector(r.config(src)).CatchUp(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
-	r.check(readTruth(t, "stardust")[60:], false)
+	r.check(all[60:], false)
 }
 
 // The lower edge of a node that has pruned all below it, blocks and metadata too.
 func TestPrunedEdge(t *testing.T) {
-	all := readTruth(t, "stardust")
+	all := part(t, 75)
 	below := map[string]bool{}
 	for _, m := range all[:60] {
 		for _, b := range m.Blocks {
@@ -259,6 +261,7 @@ func TestPrunedEdge(t *testing.T) {
 		}
 	}
 	n := node(t, "stardust")
+	n.SetTip(uint64(len(all)))
 	gone := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		parts := strings.Split(req.URL.Path, "/")
 		if len(parts) > 5 && below[parts[5]] {

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"permanode/internal/race"
 	"permanode/query"
 	"permanode/query/client"
 	"permanode/storage"
@@ -92,7 +93,7 @@ func TestExportIsResumed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 3 {
+		for range race.Fewer(3) {
 			for range rnd.IntN(min(20, 2+int(done.Rows))) { // without rows it is not gone on with for ever
 				cutter.cuts <- rnd.IntN(1 + want.Len()/2)
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"go.uber.org/goleak"
 
+	"permanode/internal/race"
 	"permanode/ledger"
 	"permanode/storage"
 	"permanode/storage/check"
@@ -83,7 +84,8 @@ func runWith(t testing.TB, dir string, codecs func(ledger.Era) (ledger.Codec, bo
 func TestSound(t *testing.T) {
 	for _, shape := range []storagetest.Shape{{}, {Claims: true, Lo: 500}, {Lo: 70, MaxRecords: 30}} {
 		dir := t.TempDir()
-		build(t, dir, shape, 600)
+		units := uint64(race.Fewer(600))
+		build(t, dir, shape, int(units))
 		for _, o := range []check.Options{{}, {Full: true}, {Sample: 50, Seed: 3}} {
 			var last check.Progress
 			o.Progress = func(p check.Progress) { last = p }
@@ -91,11 +93,11 @@ func TestSound(t *testing.T) {
 			if err != nil || len(found) != 0 {
 				t.Fatalf("%+v, %+v: %v, %v", shape, o, err, found)
 			}
-			units := uint64(600)
+			want := units
 			if o.Sample > 0 {
-				units = 50
+				want = 50
 			}
-			if r.Units != units || r.Signed != units || o.Full && r.Proven != units || last.Unit != units {
+			if r.Units != want || r.Signed != want || o.Full && r.Proven != want || last.Unit != want {
 				t.Errorf("%+v: report %+v, progress %+v", shape, r, last)
 			}
 		}
@@ -153,9 +155,9 @@ func TestTampered(t *testing.T) {
 		val[at] ^= 1
 		return val
 	}
-	left := fewUnits(1000)
-	if left < 1000 { // the race detector
-		left = 8
+	left := 1000
+	if race.Enabled {
+		left = 4
 	}
 	for name, c := range map[string]struct {
 		table byte
