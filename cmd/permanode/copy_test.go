@@ -156,6 +156,23 @@ func commanded(t *testing.T, want int, args ...string) (out, errs string) {
 	return o.String(), e.String()
 }
 
+// trailText is the lines of an access trail.
+func trailText(t *testing.T, data string) (text string) {
+	t.Helper()
+	days, err := filepath.Glob(filepath.Join(data, accessFolder, "*.ndjson"))
+	if err != nil || len(days) == 0 {
+		t.Fatalf("no days: %v", err)
+	}
+	for _, day := range days {
+		raw, err := os.ReadFile(day)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += string(raw)
+	}
+	return text
+}
+
 // exported is an export without its last line.
 func exported(t *testing.T, dir string) string {
 	t.Helper()
@@ -234,6 +251,9 @@ func TestBackupDrill(t *testing.T) {
 	again.holds(t, last)
 	again.end(t, syscall.SIGTERM)
 	commanded(t, 0, "check", "--full", "--data", restored)
+	if lines := trailText(t, restored); strings.Count(lines, `"after":"copy"`) != 1 || strings.Contains(lines, `"after":"kill"`) {
+		t.Errorf("nothing was killed in the trail of the restored archive\n%s", lines)
+	}
 	commanded(t, 0, "ingest", "--data", data, "--trust", trust, "--from", srv.URL, "--network", "tangle") // the one that died
 	if exported(t, restored) != exported(t, data) {
 		t.Error("the restored archive went on to another one than that which died")

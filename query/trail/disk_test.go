@@ -305,6 +305,7 @@ func TestTornAnywhere(t *testing.T) {
 			left := append(bytes.Clone(whole[:cut]), tail...)
 			put(t, copied, day1, left)
 			put(t, copied, headFile, head)
+			put(t, copied, running, nil)
 			mustClose(t, mustOpen(t, copied, onDisk(c)))
 			wantGood(t, copied)
 			lines := read(t, copied)

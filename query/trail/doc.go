@@ -5,6 +5,7 @@
 //
 //	2026-11-26.ndjson   the lines of one UTC day; a day without calls has no file
 //	HEAD                the newest line: its number, its hash, where it ends
+//	.running            is there while a service has the trail, and after a kill; a copy of the folder leaves it out
 //	torn-17-1.bin       what a killed service left of a line before line 17, whose start line names it
 //
 // A line is a JSON object in ASCII or printable UTF-8 and ends with a newline. Its members seq, prev, time and event come first. seq counts

@@ -95,7 +95,7 @@ type result struct {
 }
 
 type started struct {
-	After string `json:"after"` // how the run before ended: "stop", "kill", or "nothing" before line 1
+	After string `json:"after"` // how the run before ended: "stop", "kill", "copy", or "nothing" before line 1
 	Torn  []torn `json:"torn,omitempty"`
 	Note  string `json:"note,omitempty"` // what was found wrong
 }

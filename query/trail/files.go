@@ -15,6 +15,7 @@ import (
 
 const (
 	headFile  = "HEAD"
+	running   = ".running" // copies leave out what begins with a dot
 	dayLayout = "2006-01-02"
 	daySuffix = ".ndjson"
 )
@@ -68,7 +69,7 @@ func list(dir string) (c contents, err error) {
 			c.days = append(c.days, name)
 		case isTorn:
 			c.torn = append(c.torn, name)
-		case name != headFile && !isTemporary(name):
+		case name != headFile && name != running && !isTemporary(name):
 			c.foreign = append(c.foreign, e)
 		}
 	}

@@ -105,3 +105,43 @@ func TestHeadFarBehind(t *testing.T) {
 		t.Errorf("%d lines behind HEAD: %v", tr.Head().Seq-old.Seq, all)
 	}
 }
+
+// A start says truly how the run before ended: by a stop, by a kill, or in another folder, of which this one is a copy. A
+// start that failed changes nothing of that.
+func TestAfter(t *testing.T) {
+	dir, d := filepath.Join(t.TempDir(), "access"), &disk{}
+	d.clock.set("2026-11-26T10:00:00Z")
+	copyOf := func(all bool) string {
+		to := filepath.Join(t.TempDir(), "access")
+		must(t, os.CopyFS(to, os.DirFS(dir)))
+		if !all {
+			drop(t, to, running)
+		}
+		return to
+	}
+	tr := mustOpen(t, dir, d.seams())
+	mustSync(t, tr, "one")
+	killed, copied := copyOf(true), copyOf(false)
+	mustClose(t, tr)
+	d.set("write", false)
+	if _, err := open(copied, quiet, d.seams()); err == nil {
+		t.Error("opened without a disk")
+	}
+	d.set("", false)
+	for dir, want := range map[string]string{dir: "nothing stop", killed: "nothing kill", copied: "nothing copy"} {
+		mustClose(t, mustOpen(t, dir, d.seams()))
+		got := ""
+		for _, l := range read(t, dir) {
+			if after, ok := l["after"].(string); ok {
+				got += " " + after
+			}
+		}
+		if got != " "+want {
+			t.Errorf("starts after%s, want %s", got, want)
+		}
+		wantGood(t, dir)
+		if _, err := os.Stat(filepath.Join(dir, running)); err == nil {
+			t.Error("a stop left the trail as if somebody had it")
+		}
+	}
+}

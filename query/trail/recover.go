@@ -21,6 +21,8 @@ type ending struct {
 	bytes int64  // of it that are whole lines
 	size  int64  // of it
 	begin started
+
+	running bool // who had the trail last has not left it
 }
 
 // recoverTrail finds where the trail in dir goes on, and moves what a killed run left of a line into a file of its own.
@@ -33,6 +35,9 @@ func recoverTrail(dir string) (e ending, err error) {
 		return e, err
 	}
 	head, there, headErr := readHead(dir)
+	if _, err := os.Lstat(filepath.Join(dir, running)); err == nil {
+		e.running = true
+	}
 	e.state = state{0, zeroHash}
 	e.begin.After = "nothing"
 	stands, last := false, ""
@@ -56,7 +61,7 @@ func recoverTrail(dir string) (e ending, err error) {
 		if head.Seq >= e.seq {
 			e.state = head.state()
 		}
-		e.begin.After = "kill"
+		e.begin.After = kill
 	}
 	if e.bytes < e.size {
 		if err := e.setAside(dir); err != nil {
@@ -125,11 +130,19 @@ func (e *ending) walk(dir string, days []string, head Head, stands bool, last st
 	case e.seq == 0 && e.size == 0:
 	case last == stop && e.bytes == e.size:
 		e.begin.After = stop
+	case e.running:
+		e.begin.After = kill
 	default:
-		e.begin.After = "kill"
+		e.begin.After = copied
 	}
 	return nil
 }
+
+// How a run ended that wrote no stop line.
+const (
+	kill   = "kill"
+	copied = "copy" // that is known of the folder that this one was copied from, and of no other
+)
 
 // walked is how far a file holds lines.
 type walked struct {

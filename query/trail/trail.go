@@ -126,15 +126,24 @@ func open(dir string, o Options, s seams) (*Trail, error) {
 		end.note("%s", what)
 	}
 	t.at, t.day, t.size = end.state, end.file, end.bytes
+	if err := durable.WriteFile(filepath.Join(dir, running), nil, 0o600); err != nil {
+		return nil, fmt.Errorf("access trail: %w", err)
+	}
 	t.queue = []entry{{line: line{Event: start, started: &end.begin}, at: t.now()}}
 	if t.flush(); t.broken != nil {
-		return nil, fmt.Errorf("access trail %s: %w", dir, errors.Join(t.broken, t.closeFile()))
+		err := errors.Join(t.broken, t.closeFile())
+		if !end.running {
+			err = errors.Join(err, t.leave())
+		}
+		return nil, fmt.Errorf("access trail %s: %w", dir, err)
 	}
 	switch b := end.begin; {
 	case b.Note != "":
 		t.log.Error("the access trail is not as it was", "dir", dir, "why", b.Note, "hint", "permanode check --access; put back what is missing from a copy")
-	case b.After == "kill":
-		t.log.Warn("the access trail ends without a stop, since the service was killed or this is a copy of a running one: up to a second of calls before may not be in it", "dir", dir, "torn", len(b.Torn))
+	case b.After == kill:
+		t.log.Warn("the access trail ends without a stop, since the service was killed: up to a second of calls before may not be in it", "dir", dir, "torn", len(b.Torn))
+	case b.After == copied:
+		t.log.Warn("the access trail is a copy that was made while a service had it, or after a kill: what came later is not in it", "dir", dir)
 	}
 	t.logHead("the access trail goes on")
 	go t.write()
@@ -273,7 +282,11 @@ func (t *Trail) write() {
 			t.add(entry{line: line{Event: stop}})
 			t.mu.Unlock()
 			t.flush()
-			if err := t.closeFile(); err != nil {
+			err := t.closeFile()
+			if t.broken == nil { // this goroutine alone sets it
+				err = errors.Join(err, t.leave())
+			}
+			if err != nil {
 				t.log.Error("close the access trail", "err", err)
 			}
 			t.logHead("the access trail ends")
@@ -281,6 +294,9 @@ func (t *Trail) write() {
 		}
 	}
 }
+
+// leave says that nobody has the trail: its stop line is on disk.
+func (t *Trail) leave() error { return durable.Remove(filepath.Join(t.dir, running)) }
 
 func (t *Trail) logHead(text string) {
 	h := t.Head()

@@ -257,7 +257,7 @@ func (v *verifier) chain(at Fault, l link) {
 
 // started verifies what a start line says.
 func (v *verifier) started(at Fault, l link) {
-	if l.After == "kill" {
+	if l.After == kill || l.After == copied {
 		v.sum.Kills++
 	}
 	if l.Note != "" {

@@ -255,7 +255,13 @@ func TestCopyGrows(t *testing.T) {
 	for i := range 4 {
 		w.grow(t, 60)
 		note(fmt.Sprintf("{\"n\":%d}\n{\"torn\"", i))
+		if err := os.WriteFile(filepath.Join(access, ".mine"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
 		c := w.checkpoint(t)
+		if _, err := os.Stat(filepath.Join(c.Dir, "access", ".mine")); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("what is of the process is copied: %v", err)
+		}
 		last = mustCopy(t, c.Dir, backup)
 		sameFiles(t, c.Dir, backup)
 		expect(t, backup, w.m)

@@ -31,7 +31,7 @@ func passedOver(name string) bool {
 }
 
 // SumsName is the file that a clean stop leaves: the size and SHA-256 of every other file below the
-// directory, the index apart, and the last unit of every network, hashed itself. It is removed before the first write after
+// directory, the index and what begins with a dot in a folder apart, and the last unit of every network, hashed itself. It is removed before the first write after
 // an opening, so a directory that was killed has none.
 //
 //	permanode sums 1
@@ -295,7 +295,8 @@ func writeFile(fs vfs.FS, name string, raw []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// listFiles returns the names of all files below dir but SUMS and those of the index, with slashes, sorted.
+// listFiles returns the names of all files below dir but SUMS and those of the index, with slashes, sorted. In the folders of
+// others what begins with a dot is of the process that has them, and no part of what is kept.
 func (d *DB) listFiles(under string) (out []string, err error) {
 	fs := d.opts.FS
 	dir := d.dir
@@ -314,6 +315,7 @@ func (d *DB) listFiles(under string) (out []string, err error) {
 		}
 		st, err := fs.Stat(fs.PathJoin(dir, n))
 		switch {
+		case under != "" && strings.HasPrefix(n, "."):
 		case errors.Is(err, os.ErrNotExist): // Pebble removed it since: it lives while a checkpoint is made
 		case err != nil:
 			return nil, err

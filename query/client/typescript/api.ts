@@ -875,10 +875,10 @@ export interface components {
             /** @description Of an end that the answer was sent whole. */
             complete?: boolean;
             /**
-             * @description Of a start how the run before ended.
+             * @description Of a start how the run before ended; copy: this is a copy of a trail that had no stop.
              * @enum {string}
              */
-            after?: "nothing" | "stop" | "kill";
+            after?: "nothing" | "stop" | "kill" | "copy";
             torn?: {
                 file: string;
                 bytes: number;
