@@ -16,7 +16,7 @@ build: ## the binary, in bin/
 demo: build ## a recorded tangle, pulled from an in-process node, proven and served
 	exec bin/permanode demo
 
-test: tools check race fuzz ## everything that must pass before a change lands; ends with the test summary
+test: check tools fuzz race ## everything that must pass before a change lands, what ends soonest first; ends with the test summary
 	$(GO) test -count=1 ./...
 
 tools: ## schemathesis, the TypeScript compiler and promtool, in bin/tools
