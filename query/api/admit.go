@@ -17,7 +17,7 @@ func (a *service) admit(c *call) error {
 	caller, who := a.caller(c.r)
 	c.caller, c.q.caller = caller, caller
 	lack := allow(c.q.route, caller, who)
-	release, p := a.callers.admit(c.w.Header(), caller, a.Callers != nil, c.q.route.class)
+	release, p := a.callers.admit(c.w.Header(), caller, a.Callers != nil, c.q.class)
 	if p != nil {
 		return p
 	}
@@ -76,7 +76,7 @@ const recheck = 2 * time.Second
 
 // whileAllowed returns a context that ends when the caller of an export or a stream may have it no more.
 func (a *service) whileAllowed(parent context.Context, q *request) (context.Context, func()) {
-	if a.Callers == nil || !q.route.class.long() {
+	if a.Callers == nil || !q.class.long() {
 		return parent, func() {}
 	}
 	ctx, cancel := context.WithCancelCause(parent)

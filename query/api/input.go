@@ -21,6 +21,7 @@ import (
 // request is what of an HTTP request reaches a handler: variables and parameters, decoded once.
 type request struct {
 	route  *route
+	class  class // how it is limited, measured and recorded: by its route and format
 	vars   map[string]string
 	params map[string]string
 	body   []byte // of a POST; whole, at most maxBody
@@ -104,6 +105,7 @@ func (a *service) match(h http.Header, r *http.Request) (*request, *Problem) {
 		if q.wrong = checkSegments(r.URL, segments, free); q.wrong == nil {
 			q.params, q.wrong = queryParams(r.URL.RawQuery, rt.params)
 		}
+		q.class = q.classify()
 		return q, nil
 	}
 	if len(allowed) > 0 {

@@ -72,7 +72,7 @@ func (m *metrics) begin(c class) (end func()) {
 func (m *metrics) answered(q *request, w *response, begun time.Time) {
 	name, of := "none", classPlain
 	if q != nil && q.route != nil {
-		name, of = q.route.method+" "+q.route.pattern, q.class()
+		name, of = q.route.method+" "+q.route.pattern, q.class
 	}
 	m.requests.WithLabelValues(name, strconv.Itoa(w.status)).Inc()
 	m.seconds.WithLabelValues(of.String()).Observe(time.Since(begun).Seconds())

@@ -14,7 +14,7 @@ type route struct {
 	pattern string
 	params  []string    // query parameters it knows
 	role    access.Role // the least that may call it
-	class   class
+	class   class       // of what is asked for so; request.class is what counts
 	// handle judges the request and finds the answer. The writer that it returns sends it: it fails before the first
 	// byte or never. Of classExport and classStream the writer does the work, under the same context, for as long as
 	// the client reads.

@@ -103,7 +103,7 @@ func (a *service) answer(c *call) error {
 	if p := c.q.readBody(c.w, c.r); p != nil {
 		return p
 	}
-	of := c.q.route.class
+	of := c.q.class
 	free, err := a.slot(of)
 	if err != nil {
 		return err

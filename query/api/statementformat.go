@@ -12,8 +12,9 @@ const (
 
 const statementPattern = "/v1/addresses/{addr}/statement"
 
-// class is that of the route; a statement that is sent whole is an export, as long as it may be.
-func (q *request) class() class {
+// classify is the one place that judges the class of a request: that of its route, but a statement that is sent whole is an
+// export, as long as it may be.
+func (q *request) classify() class {
 	if q.route.pattern == statementPattern && statementFormat(q) != formatJSON {
 		return classExport
 	}
