@@ -24,10 +24,12 @@ type response struct {
 	status   int   // 0: nothing was sent yet
 	bytes    int64 // of the body, as sent
 	hijacked bool
-	length   int     // of a whole body that is to be encoded; -1: of none
-	mute     bool    // HEAD, or nothing changed: no body
-	encoder  encoder // nil: sent as it is
-	progress func()  // told of every piece that the client took; nil: nobody asks
+	length   int       // of a whole body that is to be encoded; -1: of none
+	mute     bool      // HEAD, or nothing changed: no body
+	encoder  encoder   // nil: sent as it is
+	progress func()    // told of every piece that the client took; nil: nobody asks
+	long     bool      // what is sent now can still fail
+	under    lingering // its end is a reset until all is sent; nil: it ends as usual
 }
 
 func newResponse(w http.ResponseWriter, r *http.Request, keys bool, t *times) *response {
@@ -47,6 +49,9 @@ func (w *response) WriteHeader(status int) {
 		return
 	}
 	w.status = w.settle(status)
+	if w.ends() {
+		w.arm()
+	}
 	w.ResponseWriter.WriteHeader(w.status)
 }
 
@@ -62,6 +67,9 @@ func (w *response) settle(status int) int {
 			h.Add("Vary", "Authorization")
 			h.Set("Cache-Control", strings.Replace(h.Get("Cache-Control"), "public", "private", 1))
 		}
+	}
+	if !w.r.ProtoAtLeast(1, 1) {
+		h.Del("Trailer") // none can come
 	}
 	code := w.coding(status)
 	if tag := h.Get("ETag"); tag != "" && code.name != "" {
@@ -181,14 +189,15 @@ func (w *response) FlushError() error {
 	return err
 }
 
-// finish ends the encoding. What was cut is not finished: its reader must see that.
+// finish ends an answer. What was cut is not finished: its reader must see that.
 func (w *response) finish() error {
-	if w.encoder == nil {
-		return nil
+	if e := w.encoder; e != nil {
+		w.encoder = nil
+		if err := e.Close(); err != nil {
+			return err
+		}
 	}
-	e := w.encoder
-	w.encoder = nil
-	return e.Close()
+	return w.disarm()
 }
 
 // Hijack gives the connection away, to a handler of WebSockets.
@@ -219,6 +228,7 @@ func (w *response) prepare(r *http.Request, of class) (ctx context.Context, end 
 // A write may take write.
 func (w *response) follow(parent context.Context, write, idle time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
+	w.long = true
 	stop := context.AfterFunc(closing(parent), func() { cancel(errClosing) })
 	var watchdog *time.Timer
 	if idle > 0 {
@@ -238,7 +248,7 @@ func (w *response) follow(parent context.Context, write, idle time.Duration) (co
 	}
 	w.progress()
 	return ctx, func() {
-		w.progress = nil
+		w.progress, w.long = nil, false
 		stop()
 		if watchdog != nil {
 			watchdog.Stop()

@@ -71,6 +71,7 @@ func (a *service) ServeHTTP(raw http.ResponseWriter, r *http.Request) {
 	case c.w.hijacked:
 		return
 	case c.w.status != 0:
+		c.w.cut()
 		panic(http.ErrAbortHandler)
 	case r.Context().Err() != nil && !errors.As(err, &told):
 		panic(http.ErrAbortHandler) // nobody is there, and silence would read as 200
@@ -180,6 +181,7 @@ func (a *service) recovered(c *call) {
 		return
 	}
 	if err, ok := fault.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		c.w.cut()
 		panic(http.ErrAbortHandler)
 	}
 	a.metrics.panics.Inc()
@@ -188,6 +190,7 @@ func (a *service) recovered(c *call) {
 		return
 	}
 	if c.w.status != 0 {
+		c.w.cut()
 		panic(http.ErrAbortHandler)
 	}
 	problemOf(fmt.Errorf("panic: %v", fault)).write(c.w, c.id)
