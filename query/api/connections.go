@@ -29,6 +29,16 @@ func (l *connections) changed(c net.Conn, state http.ConnState) {
 	}
 }
 
+// gone forgets a connection that was closed.
+func (l *connections) gone(c net.Conn) { l.note(c, http.StateClosed) }
+
+// connectionsFor returns how many connections may be open where the process may have so many files open: a quarter, at
+// most 4,096. There are two listeners, so that at least half stays for store, index and trail.
+func connectionsFor(files uint64) int { return int(max(1, min(files/4, maxConnections))) }
+
+// streamsFor leaves half of these connections to what is answered at once.
+func streamsFor(files uint64) int { return min(parallel[classStream], max(1, connectionsFor(files)/2)) }
+
 // note counts, and returns the connection that has to go.
 func (l *connections) note(c net.Conn, state http.ConnState) (victim net.Conn) {
 	l.mu.Lock()
@@ -43,10 +53,10 @@ func (l *connections) note(c net.Conn, state http.ConnState) (victim net.Conn) {
 	switch state {
 	case http.StateNew, http.StateIdle:
 		l.open[c] = l.idle.PushBack(c)
-	case http.StateActive:
+	case http.StateActive, http.StateHijacked: // of the end of the latter gone tells
 		l.open[c] = nil
 	default:
-		delete(l.open, c) // of what was hijacked the slots of streams are the bound
+		delete(l.open, c)
 	}
 	if len(l.open) <= l.most {
 		return nil

@@ -15,18 +15,22 @@ import (
 
 // refusing is a listener on whose connections the refusals of net/http itself, which reach no handler, are problems
 // like all others: a URL that is not escaped, a header that cannot be read, a transfer coding that nobody knows.
-type refusing struct{ net.Listener }
+type refusing struct {
+	net.Listener
+	closed func(net.Conn) // told of each connection that is closed here
+}
 
 func (l refusing) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return &refusingConn{Conn: c}, nil
+	return &refusingConn{Conn: c, closed: l.closed}, nil
 }
 
 type refusingConn struct {
 	net.Conn
+	closed  func(net.Conn)
 	handled atomic.Bool // what is written now is a handler's answer
 }
 
@@ -79,6 +83,13 @@ func (c *refusingConn) Read(b []byte) (int, error) {
 		_, _ = plain.Conn.Write(problem("bad-request", "this service speaks TLS: begin its address with https://").wire(requestID()))
 	}
 	return n, err
+}
+
+// Close ends it. Of a connection that was taken over, nobody else tells the end.
+func (c *refusingConn) Close() error {
+	err := c.Conn.Close()
+	c.closed(c)
+	return err
 }
 
 // CloseWrite lets net/http end its side first, so that the refusal arrives although the request was not read.

@@ -33,7 +33,7 @@ const (
 	maxHeader      = 16 << 10
 	maxURL         = 16 << 10 // a query of 4,096 bytes, each escaped, and what belongs to it
 	maxRead        = 96 << 10 // what the server reads of headers, so that maxHeader can be told in our own words
-	maxConnections = 4096
+	maxConnections = 4096     // fewer where few files may be open
 )
 
 // parallel is how many requests of a class may be in work at once. Each class has a pool of its own, so that exports
@@ -86,7 +86,7 @@ func IsLoopback(addr string) bool {
 // Serve answers on ln until ctx ends, then ends streams and exports and lets other requests finish for at most five
 // seconds. It closes ln and returns nil after a stop that ctx asked for. No handler runs any more when it returns.
 func Serve(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logger) error {
-	return serve(ctx, ln, h, log, usual, maxConnections)
+	return serve(ctx, ln, h, log, usual, connectionsFor(fileLimit()))
 }
 
 func serve(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logger, t times, connections int) error {
@@ -106,10 +106,10 @@ func serve(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logge
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(refusing{ln}) }()
+	go func() { served <- srv.Serve(refusing{ln, limit.gone}) }()
 	select {
 	case err := <-served:
-		return fmt.Errorf("serve the API on %s: %w", ln.Addr(), err)
+		return fmt.Errorf("serve on %s: %w", ln.Addr(), err)
 	case <-ctx.Done():
 	}
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), t.stop)
@@ -118,7 +118,7 @@ func serve(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logge
 		_ = srv.Close()
 	}
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve the API on %s: %w", ln.Addr(), err)
+		return fmt.Errorf("serve on %s: %w", ln.Addr(), err)
 	}
 	return nil
 }

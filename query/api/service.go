@@ -33,6 +33,7 @@ func Handler(c Config) http.Handler {
 	for of, most := range parallel {
 		a.slots[of] = make(chan struct{}, most)
 	}
+	a.slots[classStream] = make(chan struct{}, streamsFor(fileLimit()))
 	a.routes = a.table()
 	return a
 }
@@ -170,7 +171,7 @@ func (a *service) slot(of class) (free func(), err error) {
 	case a.slots[of] <- struct{}{}:
 		return sync.OnceFunc(func() { <-a.slots[of] }), nil
 	default:
-		return nil, problem("overloaded", "%d requests of this kind are in work: ask again in a few seconds", parallel[of])
+		return nil, problem("overloaded", "%d requests of this kind are in work: ask again in a few seconds", cap(a.slots[of]))
 	}
 }
 
