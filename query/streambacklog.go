@@ -17,11 +17,7 @@ import (
 // does not have yet what their cones hold.
 func (c *Stream) backlog(ctx context.Context, i int, goal ledger.Ord) error {
 	for c.at[i].Less(goal) {
-		if err := c.begin(ctx); err != nil {
-			return err
-		}
 		b, got, err := c.search(ctx, i, goal)
-		c.finish()
 		if err != nil {
 			return err
 		}
@@ -33,31 +29,41 @@ func (c *Stream) backlog(ctx context.Context, i int, goal ledger.Ord) error {
 }
 
 // begin waits for its turn to search, with heartbeats; finish ends it.
-func (c *Stream) begin(ctx context.Context) error {
+func (c *Stream) begin(ctx context.Context) (finish func(), err error) {
+	x := c.hub.work.ask(c.who)
+	finish = func() { c.hub.work.end(x) }
+	defer func() {
+		if err != nil {
+			finish()
+		}
+	}()
 	for {
 		timer := time.NewTimer(time.Until(c.sent.Add(Heartbeat)))
 		select {
-		case c.hub.work <- struct{}{}:
+		case <-x.may:
 			timer.Stop()
-			return nil
+			return finish, nil
 		case <-ctx.Done():
 			timer.Stop()
-			return ctx.Err()
+			return nil, ctx.Err()
 		case <-timer.C:
 			if err := c.flush(); err != nil {
-				return err
+				return nil, err
 			}
 			if err := c.beat(); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
 }
 
-func (c *Stream) finish() { <-c.hub.work }
-
-// search asks the planner for the first hits of a network from the client's mark to goal.
+// search asks the planner for the first hits of a network from the client's mark to goal, when it is its turn.
 func (c *Stream) search(ctx context.Context, i int, goal ledger.Ord) (*bound, answer, error) {
+	finish, err := c.begin(ctx)
+	if err != nil {
+		return nil, answer{}, err
+	}
+	defer finish()
 	b, err := c.binding.network(ctx, c.networks[i], c.node)
 	if err != nil {
 		return nil, answer{}, err
@@ -159,11 +165,7 @@ func (c *Stream) record(ctx context.Context, i int, item Item, ord ledger.Ord) e
 // open in the store.
 func (c *Stream) scan(ctx context.Context, i int, end ledger.Ord) error {
 	for c.at[i].Less(end) {
-		if err := c.begin(ctx); err != nil {
-			return err
-		}
 		hits, err := c.hitsOf(ctx, i, c.at[i], end)
-		c.finish()
 		if err != nil {
 			return err
 		}
@@ -183,8 +185,13 @@ func (c *Stream) scan(ctx context.Context, i int, end ledger.Ord) error {
 	return nil
 }
 
-// hitsOf looks at the rest of one unit, up to end.
+// hitsOf looks at the rest of one unit, up to end, when it is its turn.
 func (c *Stream) hitsOf(ctx context.Context, i int, from, end ledger.Ord) (hits []found, err error) {
+	finish, err := c.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer finish()
 	n := c.networks[i]
 	for cone, err := range c.a.store.Cones(ctx, n.ID, from.Seq, from.Seq) {
 		if err != nil {

@@ -32,13 +32,13 @@ type Streams struct {
 	topics map[string]*topic
 	shares map[string]map[*topic]int // of each caller: his streams of each topic
 
-	kept sync.Map      // ledger.NetID: *recent
-	work chan struct{} // those who search what is held
+	kept sync.Map // ledger.NetID: *recent
+	work *turns   // of those who search what is held
 }
 
 // NewStreams returns the streams of a; each is of all topics that they share.
 func NewStreams(a *Archive) *Streams {
-	return &Streams{a: a, topics: map[string]*topic{}, shares: map[string]map[*topic]int{}, work: make(chan struct{}, parallelBacklogs)}
+	return &Streams{a: a, topics: map[string]*topic{}, shares: map[string]map[*topic]int{}, work: newTurns(parallelBacklogs)}
 }
 
 // recent holds the newest cones that were read of a network.
