@@ -91,22 +91,3 @@ func TestKeysShareStreams(t *testing.T) {
 		t.Errorf("room for one: %+v", m)
 	}
 }
-
-// Frames of every kind count.
-func TestSocketBoundsFrames(t *testing.T) {
-	s := newTape("a")
-	addr := streamAt(t, liveAPI(query.New(s, querytest.Codecs)))
-	for name, frame := range map[string]string{
-		"pings": "\x89\x80\x00\x00\x00\x00", "pongs": "\x8a\x80\x00\x00\x00\x00", "empty parts": "\x00\x80\x00\x00\x00\x00",
-	} {
-		conn := socket(t, addr)
-		text := strings.Repeat(frame, 3000)
-		if name == "empty parts" {
-			text = "\x01\x80\x00\x00\x00\x00" + text
-		}
-		go func() { _, _ = conn.NetConn().Write([]byte(text)) }()
-		if code, why := closing(t, conn); code != websocket.ClosePolicyViolation || !strings.Contains(why, "frames") {
-			t.Errorf("%s: %d %q", name, code, why)
-		}
-	}
-}

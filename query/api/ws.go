@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -29,7 +30,7 @@ const (
 	maxTopicName = 64
 	pongTime     = 3 * query.Heartbeat
 	closeTime    = 2 * time.Second // for the other side to answer a close
-	askRate      = 20              // frames a second, after the first hundred
+	askRate      = 20              // what is asked a second, after the first hundred
 )
 
 // ws is GET /v1/ws: what streams send, over a WebSocket, for several questions at once.
@@ -65,7 +66,7 @@ type hijackable struct{ http.ResponseWriter }
 // Hijack takes the connection over.
 func (w hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
-	return &corked{Conn: c, frames: newFrameCount(), turn: make(chan struct{}, 1), until: time.Now().Add(usual.stream)}, rw, err
+	return &corked{Conn: c, turn: make(chan struct{}, 1), until: time.Now().Add(usual.stream)}, rw, err
 }
 
 // corked is a connection that can hold back what is written, so that many frames leave as one piece. A write waits for
@@ -77,15 +78,14 @@ type corked struct {
 	buf   *[]byte       // nil: nothing is held back
 	err   error         // of a piece; the connection is of no use then
 
-	frames *frameCount // nil: there were too many; of the reader
+	pace *framePace // nil: not yet; of the reader
 }
 
-// Read counts frames. It fails once, if there are too many.
+// Read takes frames no faster than they may come.
 func (c *corked) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	if c.frames != nil && c.frames.take(b[:n]) != nil {
-		c.frames = nil
-		return 0, errFrames
+	if c.pace != nil {
+		c.pace.take(b[:n])
 	}
 	return n, err
 }
@@ -185,6 +185,7 @@ type subscription struct {
 	lines  *sublines
 	bytes  uint64 // that were sent of it; of its goroutine
 	cancel context.CancelFunc
+	done   chan struct{} // closed when its client was told of its end
 }
 
 // run answers until the client goes, the service stops, or the client breaks a rule.
@@ -198,6 +199,9 @@ func (s *socket) run(ctx context.Context) error {
 		s.end(websocket.CloseGoingAway, "shutdown: the service is stopping; come again in a moment")
 	})
 	s.work.Go(s.ping)
+	if under, ok := s.conn.NetConn().(*corked); ok {
+		under.pace = newFramePace(s.ctx)
+	}
 	err := s.read()
 	var answered *websocket.CloseError
 	if !errors.As(err, &answered) {
@@ -222,7 +226,7 @@ func (s *socket) end(code int, reason string) {
 	})
 }
 
-// alive gives the client time for its next pong.
+// alive gives the client time to be heard again: what it sends counts, and not only pongs, which may wait behind much else.
 func (s *socket) alive() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -251,16 +255,18 @@ func (s *socket) read() error {
 		s.alive()
 		return nil
 	})
-	s.alive()
+	s.conn.SetPingHandler(func(data string) error {
+		s.alive()
+		_ = s.conn.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(closeTime)) // a broken connection shows elsewhere
+		return nil
+	})
 	asked := rate.NewLimiter(askRate, maxTopicsOf)
 	for {
+		s.alive()
 		kind, frame, err := s.conn.ReadMessage()
 		switch {
 		case errors.Is(err, websocket.ErrReadLimit):
 			s.end(websocket.CloseMessageTooBig, fmt.Sprintf("a frame has at most %d bytes", maxFrame))
-			return err
-		case errors.Is(err, errFrames):
-			s.end(websocket.ClosePolicyViolation, fmt.Sprintf("more than %d frames a second", frameRate))
 			return err
 		case isTimeout(err):
 			s.end(websocket.ClosePolicyViolation, fmt.Sprintf("no pong: nothing was heard for %s", pongTime))
@@ -396,7 +402,7 @@ func (s *socket) begin(r asking, lines *sublines) error {
 		return err
 	}
 	name, _ := json.Marshal(r.ID) // a text
-	sub := &subscription{s: s, id: r.ID, head: `"id":` + string(name), lines: lines}
+	sub := &subscription{s: s, id: r.ID, head: `"id":` + string(name), lines: lines, done: make(chan struct{})}
 	var ctx context.Context
 	ctx, sub.cancel = context.WithCancel(s.ctx)
 	s.mu.Lock()
@@ -414,20 +420,15 @@ func (s *socket) unsubscribe(id string) error {
 		return problem("bad-parameter", "there is no subscription %s on this connection", query.Quote(id))
 	}
 	sub.cancel()
+	<-sub.done // its id and its place are free, whatever the next frame asks for
 	return nil
 }
 
 // run sends what a subscription gets, and says why it ends.
 func (sub *subscription) run(ctx context.Context, c *query.Stream) {
+	defer close(sub.done)
 	defer sub.cancel()
-	first, err := c.Start()
-	if err == nil {
-		err = sub.Send([]*query.Message{first})
-	}
-	if err == nil {
-		err = c.Run(ctx, sub)
-	}
-	c.Leave()
+	err := sub.follow(ctx, c)
 	end := query.StreamEnd{Reason: "unsubscribed", Detail: "the client asked for it"}
 	if ctx.Err() == nil {
 		end, _ = endOf(ctx, err)
@@ -451,6 +452,26 @@ func (sub *subscription) run(ctx context.Context, c *query.Stream) {
 		}
 	}
 	sub.lines.end(c.Rows(), sub.bytes, told)
+}
+
+// follow sends what comes. A bug ends this subscription alone: nobody else would catch it here.
+func (sub *subscription) follow(ctx context.Context, c *query.Stream) (err error) {
+	defer c.Leave()
+	defer func() {
+		if fault := recover(); fault != nil {
+			sub.s.a.metrics.panics.Inc()
+			sub.s.a.Log.Error("subscription panicked", "request_id", sub.s.id, "err", fault, "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic: %v", fault)
+		}
+	}()
+	first, err := c.Start()
+	if err == nil {
+		err = sub.Send([]*query.Message{first})
+	}
+	if err == nil {
+		err = c.Run(ctx, sub)
+	}
+	return err
 }
 
 // say sends frames, and counts what was sent.

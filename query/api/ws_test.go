@@ -391,3 +391,70 @@ func TestSlowSocketIsClosed(t *testing.T) {
 		})
 	}
 }
+
+// An honest client may send a burst: it is taken more slowly, and nothing of it is lost, refused or a reason to close.
+func TestSocketTakesBursts(t *testing.T) {
+	const rounds, topics = 7, 100 // 1,400 frames
+	synctest.Test(t, func(t *testing.T) {
+		s := newTape("a")
+		conn, end := inBubble(t, liveAPI(query.New(s, querytest.Codecs)))
+		defer end()
+		_ = conn.SetReadDeadline(time.Now().Add(time.Hour))
+		conn.SetPingHandler(func(string) error { return nil }) // its pongs would wait behind the frames
+		go func() {
+			for i := range rounds * topics * 2 {
+				verb := [...]string{"subscribe", "unsubscribe"}[i/topics%2]
+				if err := conn.WriteMessage(websocket.TextMessage, fmt.Appendf(nil, `{%q:{"id":"%d"}}`, verb, i%topics)); err != nil {
+					t.Errorf("frame %d: %v", i, err)
+					return
+				}
+			}
+		}()
+		open, began := map[string]bool{}, time.Now()
+		for i := range rounds * topics * 2 {
+			m := hear(t, conn)
+			if (m.Type == "start") == open[*m.ID] || m.Type != "start" && m.Type != "end" {
+				t.Fatalf("message %d: %+v, open %v", i, m, open[*m.ID])
+			}
+			open[*m.ID] = m.Type == "start"
+		}
+		if took := time.Since(began); took < 60*time.Second {
+			t.Errorf("it took %v: nothing slowed it down", took)
+		}
+	})
+}
+
+// Frames of every kind are taken no faster than 100 a second, behind the first 1,000; who sends more waits.
+func TestSocketPacesFrames(t *testing.T) {
+	const n = 4000
+	for name, frame := range map[string]string{
+		"pings": "\x89\x80\x00\x00\x00\x00", "pongs": "\x8a\x80\x00\x00\x00\x00", "empty parts": "\x00\x80\x00\x00\x00\x00",
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				conn, end := inBubble(t, liveAPI(query.New(newTape("a"), querytest.Codecs)))
+				defer end()
+				_ = conn.SetReadDeadline(time.Now().Add(time.Hour))
+				conn.SetPingHandler(func(string) error { return nil }) // what is being written is no place for a pong
+				text := strings.Repeat(frame, n)
+				if name == "empty parts" {
+					text = "\x01\x80\x00\x00\x00\x00" + text + "\x80\x82\x00\x00\x00\x00{}"
+				} else {
+					text += "\x81\x82\x00\x00\x00\x00{}"
+				}
+				began, wrote := time.Now(), make(chan error, 1)
+				go func() {
+					_, err := conn.NetConn().Write([]byte(text))
+					wrote <- err
+				}()
+				m := hear(t, conn)
+				if took := time.Since(began); m.Type != "error" || took < 30*time.Second || took > 31*time.Second {
+					t.Errorf("after %v: %+v", took, m)
+				}
+				if err := <-wrote; err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}

@@ -1,9 +1,8 @@
 package api
 
 import (
+	"context"
 	"encoding/binary"
-	"errors"
-	"time"
 
 	"golang.org/x/time/rate"
 )
@@ -14,22 +13,30 @@ const (
 	frameBurst = 1000
 )
 
-// errFrames says that a client sent too many of them.
-var errFrames = errors.New("query: too many frames")
-
-// frameCount finds the heads of frames (RFC 6455, section 5.2) in what a client sends, and counts them.
-type frameCount struct {
-	head  [14]byte
-	have  int    // bytes of head
-	body  uint64 // bytes of the frame that come yet
+// framePace finds the heads of frames (RFC 6455, section 5.2) in what a client sends, and holds back its reader where
+// there are too many: the client waits, since the time at which it sent them is not known here.
+type framePace struct {
+	ctx   context.Context // of the socket
 	limit *rate.Limiter
+
+	head [14]byte
+	have int    // bytes of head
+	body uint64 // bytes of the frame that come yet
 }
 
-func newFrameCount() *frameCount { return &frameCount{limit: rate.NewLimiter(frameRate, frameBurst)} }
+func newFramePace(ctx context.Context) *framePace {
+	return &framePace{ctx: ctx, limit: rate.NewLimiter(frameRate, frameBurst)}
+}
 
-// take fails if b has one frame too many.
-func (f *frameCount) take(b []byte) error {
-	n := 0
+// take waits until the frames of b may be read, or the socket ends.
+func (f *framePace) take(b []byte) {
+	for n := f.count(b); n > 0; n -= frameBurst {
+		_ = f.limit.WaitN(f.ctx, min(n, frameBurst))
+	}
+}
+
+// count returns how many frames begin in b.
+func (f *framePace) count(b []byte) (n int) {
 	for len(b) > 0 {
 		if f.body > 0 {
 			skip := min(f.body, uint64(len(b)))
@@ -43,14 +50,11 @@ func (f *frameCount) take(b []byte) error {
 			f.body, f.have = f.length(), 0
 		}
 	}
-	if !f.limit.AllowN(time.Now(), n) {
-		return errFrames
-	}
-	return nil
+	return n
 }
 
 // size is the length of a head, as far as it is known.
-func (f *frameCount) size() int {
+func (f *framePace) size() int {
 	if f.have < 2 {
 		return 2
 	}
@@ -67,7 +71,7 @@ func (f *frameCount) size() int {
 	return n
 }
 
-func (f *frameCount) length() uint64 {
+func (f *framePace) length() uint64 {
 	switch n := f.head[1] & 0x7f; n {
 	case 126:
 		return uint64(binary.BigEndian.Uint16(f.head[2:]))
