@@ -2,7 +2,9 @@ package api
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"testing"
 	"time"
@@ -136,4 +138,45 @@ func TestWorkOfACaller(t *testing.T) {
 	if over, _ := admitOne(c, key, true, classExport); over == nil {
 		t.Error("a crowd made the service forget the exports of a key")
 	}
+}
+
+// All streams together have a bound of their own, and nobody else suffers from it.
+func TestStreamsAreBounded(t *testing.T) {
+	s := newService()
+	var free []func()
+	for range cap(s.slots[classStream]) {
+		f, err := s.slot(classStream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		free = append(free, f)
+	}
+	ask := func(path string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodHead, path, nil) // which ends at once
+		r.Host, r.RemoteAddr = "127.0.0.1", "127.0.0.1:1"
+		s.ServeHTTP(w, r)
+		return w
+	}
+	for range 3 { // one that was refused takes no place
+		if w := ask("/s"); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+			t.Errorf("one more: %d %v", w.Code, w.Header())
+		}
+	}
+	if w := ask("/a"); w.Code != http.StatusOK {
+		t.Errorf("another route: %d", w.Code)
+	}
+	free[0]()
+	if w := ask("/s"); w.Code != http.StatusOK {
+		t.Errorf("when one has ended: %d", w.Code)
+	}
+}
+
+func newService() *service {
+	s := Handler(Config{Log: slog.New(slog.DiscardHandler)}).(*service)
+	s.routes = []route{
+		{http.MethodGet, "/a", nil, access.Anyone, classPlain, says("a")},
+		{http.MethodGet, "/s", nil, access.Anyone, classStream, says("s")},
+	}
+	return s
 }

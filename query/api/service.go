@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -121,7 +122,7 @@ func (a *service) answer(c *call) error {
 	defer revoke()
 	send, err := c.q.route.handle(ctx, c.q)
 	if err != nil {
-		return err
+		return whyEnded(ctx, err)
 	}
 	if !of.long() {
 		free() // a client that reads slowly keeps nobody waiting
@@ -130,7 +131,21 @@ func (a *service) answer(c *call) error {
 	if err := a.recordBegin(ctx, c); err != nil {
 		return err
 	}
-	return send(c.w)
+	return whyEnded(ctx, send(c.w))
+}
+
+// whyEnded says why the context of an export or a stream ended, to who has got nothing yet.
+func whyEnded(ctx context.Context, err error) error {
+	if err == nil || !errors.Is(err, context.Canceled) {
+		return err
+	}
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errRevoked):
+		return problem("unauthorized", "%v, while this was answered: ask the operator", cause)
+	case errors.Is(cause, errClosing):
+		return problem("overloaded", "%v: ask again in a moment", cause)
+	}
+	return err
 }
 
 // understand reads the head of a request and finds its route. There is none, and no error, when that answered it.
