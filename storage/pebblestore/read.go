@@ -191,17 +191,25 @@ func (d *DB) Cones(ctx context.Context, net ledger.NetID, lo, hi uint64) iter.Se
 			yield(nil, fmt.Errorf("units %d to %d of %s: %w: only some of them are in the archive", lo, hi, v.network.Name, storage.ErrIncomplete))
 			return
 		}
-		if hi >= lo {
-			v.cones(ctx, lo, hi, yield)
+		if hi < lo {
+			return
+		}
+		err = v.cones(ctx, lo, hi, func(c *ledger.Cone) error {
+			if !yield(c, nil) {
+				return errStop
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errStop) {
+			yield(nil, err)
 		}
 	}
 }
 
-func (v *view) cones(ctx context.Context, lo, hi uint64, yield func(*ledger.Cone, error) bool) {
+func (v *view) cones(ctx context.Context, lo, hi uint64, f func(*ledger.Cone) error) (err error) {
 	codec, err := v.codec()
 	if err != nil {
-		yield(nil, err)
-		return
+		return err
 	}
 	first := appendRecordKey(nil, v.network.ID, ledger.Ord{Seq: lo})
 	it, err := v.pr.NewIterWithContext(ctx, &pebble.IterOptions{
@@ -209,22 +217,21 @@ func (v *view) cones(ctx context.Context, lo, hi uint64, yield func(*ledger.Cone
 		UpperBound: after(appendRecordKey(nil, v.network.ID, ledger.Ord{Seq: hi, Pos: ledger.UnitPos})),
 	})
 	if err != nil {
-		yield(nil, v.d.readError(first, err))
-		return
+		return v.d.readError(first, err)
 	}
+	defer func() { err = errors.Join(err, v.d.readError(first, it.Close())) }() // whatever becomes of who consumes
 	it.First()
 	for seq := lo; ; seq++ {
-		var c *ledger.Cone
-		if err = ctx.Err(); err == nil {
-			c, err = v.cone(codec, it, seq)
+		if err := ctx.Err(); err != nil {
+			return err
 		}
-		if err != nil || !yield(c, nil) || seq == hi {
-			break
+		c, err := v.cone(codec, it, seq)
+		if err != nil {
+			return err
 		}
-	}
-	err = errors.Join(err, v.d.readError(first, it.Close()))
-	if err != nil {
-		yield(nil, err)
+		if err := f(c); err != nil || seq == hi {
+			return err
+		}
 	}
 }
 

@@ -222,7 +222,7 @@ func (d *DB) seqFew(ctx context.Context, net ledger.NetID, fromMs, toMs int64) (
 
 // overStrides calls add with every committed unit of lo..hi once, or with the stride that it is in, if that lies in the
 // range and take takes it whole.
-func (d *DB) overStrides(ctx context.Context, net ledger.NetID, lo, hi uint64, take func(lo, hi uint64, r strideRow) bool, add func(lo, hi uint64, r strideRow)) error {
+func (d *DB) overStrides(ctx context.Context, net ledger.NetID, lo, hi uint64, take func(lo, hi uint64, r strideRow) bool, add func(lo, hi uint64, r strideRow)) (err error) {
 	v, err := d.begin(ctx, net)
 	if err != nil {
 		return err
@@ -233,6 +233,7 @@ func (d *DB) overStrides(ctx context.Context, net ledger.NetID, lo, hi uint64, t
 	if err != nil {
 		return d.readError(prefix, err)
 	}
+	defer func() { err = errors.Join(err, d.readError(prefix, it.Close())) }()
 	w := &strideWalk{ctx: ctx, v: v, it: it, take: take, add: add}
 	for i := range v.spans {
 		s := &v.spans[i]
@@ -240,7 +241,7 @@ func (d *DB) overStrides(ctx context.Context, net ledger.NetID, lo, hi uint64, t
 			err = w.walk(maxStride, max(lo, s.Lo), min(hi, s.Hi))
 		}
 	}
-	return errors.Join(err, d.readError(prefix, it.Close()))
+	return err
 }
 
 type strideWalk struct {
