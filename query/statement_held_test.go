@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"math/rand/v2"
 	"net/http"
@@ -31,6 +32,7 @@ type purse struct {
 	opening  map[string]uint64
 	expiries *[]ledger.Expiry
 	lie      *bool // balances are wrong
+	scans    *int  // how often all expiries were read
 }
 
 func (p purse) Beside(_ context.Context, _ ledger.Trust, owner string, seq uint64, ms int64, _ []ledger.Key, _ func(context.Context, [][]byte) ([][]byte, error)) ([]ledger.Holding, error) {
@@ -54,6 +56,7 @@ func (p purse) Beside(_ context.Context, _ ledger.Trust, owner string, seq uint6
 
 func (p purse) Expiries(_ context.Context, _ ledger.Trust, owner string, _ uint64, _ []ledger.Key, _ func(context.Context, [][]byte) ([][]byte, error)) iter.Seq2[ledger.Expiry, error] {
 	return func(yield func(ledger.Expiry, error) bool) {
+		*p.scans++
 		for _, e := range *p.expiries {
 			if (owner == e.From || owner == e.To) && !yield(e, nil) {
 				return
@@ -72,7 +75,7 @@ type shop struct {
 }
 
 func newShop(t *testing.T, spans []storage.Span, gaps []storage.Gap, times map[uint64]int64) *shop {
-	s := &shop{Memory: querytest.NewMemory(), t: t, purse: purse{opening: map[string]uint64{}, expiries: &[]ledger.Expiry{}, lie: new(bool)}}
+	s := &shop{Memory: querytest.NewMemory(), t: t, purse: purse{opening: map[string]uint64{}, expiries: &[]ledger.Expiry{}, lie: new(bool), scans: new(int)}}
 	s.Add("n", spans, gaps)
 	for seq := range s.Cover[1].Set().All() {
 		header := fmt.Appendf(nil, "unit %d", seq)
@@ -314,6 +317,26 @@ func TestStatementOfManyExpiries(t *testing.T) {
 	got := querytest.Get(t, querytest.Handler(s.archive()), "/v1/addresses/addr1A/statement?format=html")
 	if !bytes.Contains(got.Body, []byte("5003 lines")) {
 		t.Errorf("%.3000s", got.Body)
+	}
+}
+
+// A statement of very many outputs that expire reads them a few times, whatever their number, and a page reads them once or
+// twice.
+func TestStatementReadsExpiriesSeldom(t *testing.T) {
+	const n = 100_000
+	s := newShop(t, []storage.Span{ofLedger(1, 3, 1000)}, nil, map[uint64]int64{1: 10_000, 2: 2_000_000_000, 3: 3_000_000_000})
+	s.expire(n, "addr1A", "addr1B", func(i int) int64 { return 20_000 + int64(i)*7919%1_000_003*1000 })
+	s.opening["addr1A"] = n
+	net := querytest.Must(s.archive().Networks(t.Context()))
+	st := querytest.Must(s.archive().OpenStatement(t.Context(), query.StatementRequest{Networks: net, Address: "addr1A"}))
+	*s.scans = 0
+	rows := uint64(0)
+	if _, err := st.CSV(t.Context(), io.Discard, &rows); err != nil || rows != n+2 || *s.scans > 8 {
+		t.Errorf("%d rows by reading all expiries %d times, %v", rows, *s.scans, err)
+	}
+	*s.scans = 0
+	if got, page := s.ask("limit=1000"); len(page.Items) != 1000 || *s.scans > 2 {
+		t.Errorf("a page of %d lines by reading all expiries %d times: %.200s", len(page.Items), *s.scans, got.Body)
 	}
 }
 

@@ -108,11 +108,16 @@ type walker struct {
 	before map[string]ledger.Amount // before the first line that was given; nil: there is none yet
 
 	window   []ledger.Expiry // the next ones, in order
+	size     int             // how many of them are held at a time; 0: none was read yet
 	complete bool            // there are no more behind window
 }
 
-// expiryWindow is how many expired outputs are held at a time.
-const expiryWindow = 1024
+// How many expired outputs are held at a time: few for a page, and more of them each time that all had to be read again, so
+// that a long statement reads them a few times and not once for each window.
+const (
+	leastExpiries = 1 << 10
+	mostExpiries  = 1 << 15
+)
 
 // walker begins at the cursor.
 func (a *Archive) walker(ctx context.Context, s *sheet, at spotCursor) (*walker, error) {
@@ -326,11 +331,12 @@ func (w *walker) expire(ctx context.Context, before *spot, yield func(*line) boo
 // fill reads the next expired outputs behind a spot.
 func (w *walker) fill(ctx context.Context, behind *spot) error {
 	w.window, w.complete = nil, true
+	w.size = min(max(leastExpiries, 4*w.size), mostExpiries)
 	least := func() {
 		slices.SortFunc(w.window, func(a, b ledger.Expiry) int { return spotOf(&a).compare(spotOf(&b)) })
-		if len(w.window) > expiryWindow {
-			clear(w.window[expiryWindow:])
-			w.window, w.complete = w.window[:expiryWindow], false
+		if len(w.window) > w.size {
+			clear(w.window[w.size:])
+			w.window, w.complete = w.window[:w.size], false
 		}
 	}
 	for e, err := range w.a.expiries(ctx, w.s) {
@@ -340,7 +346,7 @@ func (w *walker) fill(ctx context.Context, behind *spot) error {
 		if at := spotOf(e); e.TimeMs <= w.from.ms || behind != nil && at.compare(*behind) <= 0 {
 			continue
 		}
-		if w.window = append(w.window, *e); len(w.window) == 2*expiryWindow {
+		if w.window = append(w.window, *e); len(w.window) == 2*w.size {
 			least()
 		}
 	}
