@@ -56,7 +56,7 @@ func (f Form) media() string {
 
 // Info returns what answers.
 func (c *Client) Info(ctx context.Context) (out Info, err error) {
-	return out, c.getJSON(ctx, "/v1/info", nil, &out)
+	return out, c.getJSON(ctx, "/v1/info", nil, &out, func() bool { return out.Name != "" })
 }
 
 // Networks returns the networks of the archive, by name.
@@ -64,12 +64,12 @@ func (c *Client) Networks(ctx context.Context) ([]Network, error) {
 	var out struct {
 		Items []Network `json:"items"`
 	}
-	return out.Items, c.getJSON(ctx, "/v1/networks", nil, &out)
+	return out.Items, c.getJSON(ctx, "/v1/networks", nil, &out, func() bool { return out.Items != nil })
 }
 
 // Status returns what the service holds and does.
 func (c *Client) Status(ctx context.Context) (out Status, err error) {
-	return out, c.getJSON(ctx, "/v1/status", nil, &out)
+	return out, c.getJSON(ctx, "/v1/status", nil, &out, func() bool { return out.Networks != nil })
 }
 
 // Ready returns which parts of the service are ready. A service that is not ready is no error.
@@ -78,7 +78,7 @@ func (c *Client) Ready(ctx context.Context) (out Readiness, err error) {
 	if err != nil {
 		return out, err
 	}
-	return out, c.decode("/readyz", body, &out)
+	return out, c.decode("/readyz", body, &out, func() bool { return out.Components != nil })
 }
 
 // OpenAPI returns the description of the service's routes, an OpenAPI 3.1 document in YAML.
@@ -88,12 +88,12 @@ func (c *Client) OpenAPI(ctx context.Context) ([]byte, error) {
 
 // Coverage returns what the archive holds of a network.
 func (c *Client) Coverage(ctx context.Context, network string) (out query.Coverage, err error) {
-	return out, c.getJSON(ctx, inNetwork(network, "coverage"), nil, &out)
+	return out, c.getJSON(ctx, inNetwork(network, "coverage"), nil, &out, func() bool { return out.Network != "" && out.Ranges != nil })
 }
 
 // Unit returns a unit. What is outside coverage gives a *Problem that wraps storage.ErrNotFound.
 func (c *Client) Unit(ctx context.Context, network string, seq uint64) (out query.Unit, err error) {
-	return out, c.getJSON(ctx, unitPath(network, seq), nil, &out)
+	return out, c.getJSON(ctx, unitPath(network, seq), nil, &out, func() bool { return out.ID != "" })
 }
 
 // UnitBytes returns a unit in a form.
@@ -106,7 +106,7 @@ func (c *Client) Record(ctx context.Context, network, id string) (out query.Reco
 	if id == "" {
 		return out, errNoID
 	}
-	return out, c.getJSON(ctx, inNetwork(network, "records", id), nil, &out)
+	return out, c.getJSON(ctx, inNetwork(network, "records", id), nil, &out, func() bool { return out.ID != "" })
 }
 
 // RecordBytes returns a record in a form.
@@ -131,10 +131,10 @@ func (c *Client) At(ctx context.Context, href string) (*query.Record, *query.Uni
 	}
 	if strings.Contains(href, "/records/") {
 		var r query.Record
-		return &r, nil, c.decode(href, body, &r)
+		return &r, nil, c.decode(href, body, &r, func() bool { return r.ID != "" })
 	}
 	var u query.Unit
-	return nil, &u, c.decode(href, body, &u)
+	return nil, &u, c.decode(href, body, &u, func() bool { return u.ID != "" })
 }
 
 // AtBytes returns what stands at the address that a Place or an Item names, in a form.

@@ -65,7 +65,7 @@ func (c *Client) batch(ctx context.Context, ids []string, network string) ([]Fou
 			Problem *api.Problem  `json:"problem"`
 		} `json:"items"`
 	}
-	if err := c.decode(path, raw, &got); err != nil {
+	if err := c.decode(path, raw, &got, func() bool { return got.Items != nil }); err != nil {
 		return nil, err
 	}
 	if len(got.Items) != len(ids) {
@@ -73,6 +73,9 @@ func (c *Client) batch(ctx context.Context, ids []string, network string) ([]Fou
 	}
 	out := make([]Found, len(ids))
 	for i, item := range got.Items {
+		if item.Places == nil && item.Problem == nil {
+			return nil, &NoServiceError{Asked: c.base + path, Err: fmt.Errorf("the answer to %s has neither places nor a problem", show(ids[i]))}
+		}
 		out[i] = Found{ID: ids[i], Places: item.Places, More: item.Next != nil}
 		if item.Problem != nil {
 			out[i].Err = &Problem{Problem: *item.Problem}

@@ -222,18 +222,22 @@ func (c *Client) wholeOnce(ctx context.Context, what call) ([]byte, error) {
 	return body, nil
 }
 
-// getJSON asks for a JSON resource and decodes it.
-func (c *Client) getJSON(ctx context.Context, path string, params url.Values, into any) error {
+// getJSON asks for a JSON resource and decodes it. told says, after that, whether what every such answer has is there.
+func (c *Client) getJSON(ctx context.Context, path string, params url.Values, into any, told func() bool) error {
 	body, err := c.whole(ctx, call{path: path, params: params, accept: mediaJSON})
 	if err != nil {
 		return err
 	}
-	return c.decode(path, body, into)
+	return c.decode(path, body, into, told)
 }
 
-func (c *Client) decode(path string, body []byte, into any) error {
+// decode reads an answer. What lacks what every such answer has is none: an empty one must not read as "there is nothing".
+func (c *Client) decode(path string, body []byte, into any, told func() bool) error {
 	if err := json.Unmarshal(body, into); err != nil {
 		return &NoServiceError{Asked: c.base + path, Err: fmt.Errorf("the answer is not what this version reads: %w", err)}
+	}
+	if !told() {
+		return &NoServiceError{Asked: c.base + path, Err: errors.New("the answer lacks what every such answer has, and so is no answer of a permanode")}
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ func (c *Client) Checkpoint(ctx context.Context) (out api.CheckpointState, err e
 		if err := c.wait(ctx, checkpointPoll); err != nil {
 			return out, err
 		}
-		if err := c.getJSON(ctx, path, nil, &out); err != nil {
+		if err := c.getJSON(ctx, path, nil, &out, func() bool { return out.State != "" }); err != nil {
 			return out, err
 		}
 	}
@@ -44,5 +44,5 @@ func (c *Client) post(ctx context.Context, path string) (out api.CheckpointState
 	if err != nil {
 		return out, err
 	}
-	return out, c.decode(path, body, &out)
+	return out, c.decode(path, body, &out, func() bool { return out.State != "" })
 }

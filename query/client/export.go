@@ -39,7 +39,7 @@ func (c *Client) Export(ctx context.Context, e Export, w io.Writer) (query.Expor
 	if e.Format == "" {
 		e.Format = query.NDJSON
 	}
-	x := &exporting{Export: e, sum: sha256.New(), out: bufio.NewWriterSize(w, 64<<10)}
+	x := &exporting{Export: e, sum: sha256.New(), left: map[string]bool{}, out: bufio.NewWriterSize(w, 64<<10)}
 	idle := 0 // answers in a row that broke off without a row
 	for {
 		before := x.rows
@@ -66,14 +66,17 @@ func (c *Client) Export(ctx context.Context, e Export, w io.Writer) (query.Expor
 // exporting is an export over one answer or several.
 type exporting struct {
 	Export
-	out    *bufio.Writer
-	failed error // of w
-	began  bool  // an answer came
-	headed bool  // the heading is written
-	sum    hash.Hash
-	rows   uint64
-	unread uint64   // rows that the service could not read whole
-	ended  *endLine // of the answer that is read
+	out     *bufio.Writer
+	failed  error // of w
+	began   bool  // an answer came
+	headed  bool  // the heading is written
+	sum     hash.Hash
+	rows    uint64
+	unread  uint64          // rows that the service could not read whole
+	word    []byte          // of the last row, up to its first comma
+	network string          // of the last row, or of the one that was there before
+	left    map[string]bool // the networks before it
+	ended   *endLine        // of the answer that is read
 }
 
 // rowFormat knows the rows of a format.
@@ -81,8 +84,46 @@ type rowFormat interface {
 	// next reads the next row from r, with its line end. head: it stands before the rows. It returns io.EOF at the end
 	// and io.ErrUnexpectedEOF within a row.
 	next(r *bufio.Reader) (row []byte, head bool, err error)
-	// place returns the place of a row as After takes it.
-	place(row []byte) (string, error)
+	// place returns the place of a row.
+	place(row []byte) (place, error)
+}
+
+// place is where a row stands in an export.
+type place struct {
+	network string
+	seq     uint64
+	pos     int64 // -1: the row is of what the unit did itself
+}
+
+// String is the place as After takes it.
+func (p place) String() string {
+	if p.pos < 0 {
+		return fmt.Sprintf("%s/%d", p.network, p.seq)
+	}
+	return fmt.Sprintf("%s/%d/%d", p.network, p.seq, p.pos)
+}
+
+// placeOf reads three words; pos may be empty.
+func placeOf(network, seq, pos string) (p place, err error) {
+	p = place{network: network, pos: -1}
+	p.seq, err = strconv.ParseUint(seq, 10, 64)
+	if err == nil && pos != "" {
+		var n uint64
+		n, err = strconv.ParseUint(pos, 10, 32)
+		p.pos = int64(n)
+	}
+	if err != nil || network == "" {
+		return p, fmt.Errorf("%w: a row has no place", errForm)
+	}
+	return p, nil
+}
+
+// behind reports that a row at p may stand behind one at before, of the same network.
+func (p place) behind(before place) bool {
+	if p.seq != before.seq || p.pos < 0 || before.pos < 0 {
+		return p.seq >= before.seq && p != before
+	}
+	return p.pos > before.pos
 }
 
 // maxRow is the length of the longest row: a record that could not be read has all its bytes in it, in hex.
@@ -118,7 +159,7 @@ func (c *Client) exportOnce(ctx context.Context, x *exporting) (missing error, e
 		if bad != nil {
 			return nil, bad // it cannot be gone on with
 		}
-		x.After = at
+		x.After = at.String()
 	}
 	return nil, err
 }
@@ -153,6 +194,11 @@ func (x *exporting) take(r *bufio.Reader, part *part) error {
 			continue
 		}
 		x.headed = x.headed || head
+		if !head {
+			if err := x.follows(row, part); err != nil {
+				return err
+			}
+		}
 		if err := x.write(row); err != nil {
 			return err
 		}
@@ -162,6 +208,32 @@ func (x *exporting) take(r *bufio.Reader, part *part) error {
 			x.count()
 		}
 	}
+}
+
+// follows fails where a row was there already: an answer that does not begin behind the place that was asked for, or comes
+// back to a network that was left, would double rows that its own hash certifies.
+func (x *exporting) follows(row []byte, part *part) error {
+	word, _, _ := bytes.Cut(row, []byte{','}) // in both formats the network comes first
+	if part.rows > 0 && bytes.Equal(word, x.word) {
+		return nil
+	}
+	at, err := part.format.place(row)
+	if err != nil {
+		return err
+	}
+	after := strings.Split(x.After, "/")
+	if before, err := placeOf(after[0], strings.Join(after[1:min(2, len(after))], ""), strings.Join(after[min(2, len(after)):], "")); part.rows == 0 && err == nil {
+		if at.network == before.network && !at.behind(before) {
+			return fmt.Errorf("%w: rows behind %s were asked for, and one at %s comes: something between here and the service keeps old answers or drops parameters", errForm, x.After, at)
+		}
+		x.network = before.network
+	}
+	if at.network != x.network && x.left[at.network] {
+		return fmt.Errorf("%w: the rows of %s are told twice", errForm, at.network)
+	}
+	x.left[x.network] = true
+	x.network, x.word = at.network, append(x.word[:0], word...)
+	return nil
 }
 
 func (x *exporting) params() url.Values {
@@ -235,6 +307,8 @@ func (x *exporting) judge(a *answer, part *part) (missing, err error) {
 	}
 	whole := said.SHA256 != "" && (x.Format == query.CSV || x.ended != nil)
 	switch {
+	case !whole && x.Format == query.CSV && len(a.Trailer) == 0:
+		return nil, &untoldError{a.asked}
 	case !whole:
 		return nil, io.ErrUnexpectedEOF
 	case said.Rows != part.rows || said.SHA256 != hex.EncodeToString(part.sum.Sum(nil)):
@@ -243,6 +317,18 @@ func (x *exporting) judge(a *answer, part *part) (missing, err error) {
 	}
 	x.unread += said.Unread
 	return missing, nil
+}
+
+// untoldError says that a table came to an end that nothing proves, as every other one will that comes the same way.
+type untoldError struct{ asked string }
+
+func (e *untoldError) Error() string {
+	return fmt.Sprintf("the table of %s ended without the trailers that tell how many rows it has and their hash: nobody knows whether it is whole", e.asked)
+}
+
+// Hint is the next step.
+func (e *untoldError) Hint() string {
+	return "something between here and the service speaks HTTP/1.0 or drops trailers: have it speak HTTP/1.1 (nginx: proxy_http_version 1.1), or use the format ndjson, whose last line says as much"
 }
 
 // saidMissing reads the trailer X-Incomplete: an error of the service, escaped as in Go.
@@ -301,19 +387,16 @@ func (j *jsonRows) next(r *bufio.Reader) (row []byte, head bool, err error) {
 	return j.line, false, err
 }
 
-func (j *jsonRows) place(row []byte) (string, error) {
+func (j *jsonRows) place(row []byte) (place, error) {
 	var at struct {
-		Network string  `json:"network"`
-		Seq     uint64  `json:"seq"`
-		Pos     *uint32 `json:"pos"`
+		Network string      `json:"network"`
+		Seq     json.Number `json:"seq"`
+		Pos     json.Number `json:"pos"`
 	}
-	if err := json.Unmarshal(row, &at); err != nil || at.Network == "" {
-		return "", fmt.Errorf("%w: a row has no place", errForm)
+	if err := json.Unmarshal(row, &at); err != nil {
+		return place{}, fmt.Errorf("%w: a row has no place", errForm)
 	}
-	if at.Pos == nil {
-		return fmt.Sprintf("%s/%d", at.Network, at.Seq), nil
-	}
-	return fmt.Sprintf("%s/%d/%d", at.Network, at.Seq, *at.Pos), nil
+	return placeOf(at.Network, at.Seq.String(), at.Pos.String())
 }
 
 // readLine appends a line with its end.
@@ -359,13 +442,10 @@ func (t *csvRows) next(r *bufio.Reader) (row []byte, head bool, err error) {
 	return t.row, head, nil
 }
 
-func (t *csvRows) place(row []byte) (string, error) {
+func (t *csvRows) place(row []byte) (place, error) {
 	cells := bytes.SplitN(row, []byte{','}, 4) // network, seq and pos are words and numbers without quotes
 	if len(cells) < 4 {
-		return "", fmt.Errorf("%w: a row has no place", errForm)
+		return place{}, fmt.Errorf("%w: a row has no place", errForm)
 	}
-	if len(cells[2]) == 0 {
-		return fmt.Sprintf("%s/%s", cells[0], cells[1]), nil
-	}
-	return fmt.Sprintf("%s/%s/%s", cells[0], cells[1], cells[2]), nil
+	return placeOf(string(cells[0]), string(cells[1]), string(cells[2]))
 }

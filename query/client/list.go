@@ -66,11 +66,16 @@ type Page struct {
 	Items []query.Item `json:"items"`
 }
 
+// told reports that a page has what every page has; one without items is the last.
+func (p *Page) told() bool {
+	return p.Items != nil && p.Coverage != nil && (p.NextCursor == nil || len(p.Items) > 0)
+}
+
 // SearchPage returns one page of what a query finds, at most MaxPage items.
 func (c *Client) SearchPage(ctx context.Context, q Question) (out Page, err error) {
 	params := q.params()
 	params.Set("q", q.Query)
-	return out, c.getJSON(ctx, "/v1/search", params, &out)
+	return out, c.getJSON(ctx, "/v1/search", params, &out, out.told)
 }
 
 // Search gives what a query finds, over all pages. An error is the last that it gives. Into sum, unless it is nil, goes
@@ -102,7 +107,7 @@ func (c *Client) Search(ctx context.Context, q Question, sum *Summary) iter.Seq2
 				}
 			}
 			left -= len(got.Items)
-			if got.NextCursor == nil || len(got.Items) == 0 || limit > 0 && left <= 0 {
+			if got.NextCursor == nil || limit > 0 && left <= 0 {
 				return
 			}
 			page.Cursor, page.Facets = *got.NextCursor, nil
@@ -120,7 +125,7 @@ func (c *Client) Explain(ctx context.Context, q Question) (json.RawMessage, erro
 
 // Tag returns one page of what has a tag.
 func (c *Client) Tag(ctx context.Context, tag []byte, q Question) (out Page, err error) {
-	return out, c.getJSON(ctx, "/v1/tags/0x"+hex.EncodeToString(tag), q.params(), &out)
+	return out, c.getJSON(ctx, "/v1/tags/0x"+hex.EncodeToString(tag), q.params(), &out, out.told)
 }
 
 // Address returns what an address held at a moment (empty: now; else as in docs/api.md, unit:81 or 2026-11-24), and one
@@ -133,7 +138,7 @@ func (c *Client) Address(ctx context.Context, address, at string, q Question) (o
 	if at != "" {
 		params.Set("at", at)
 	}
-	return out, c.getJSON(ctx, "/v1/addresses/"+url.PathEscape(address), params, &out)
+	return out, c.getJSON(ctx, "/v1/addresses/"+url.PathEscape(address), params, &out, func() bool { return out.Balances != nil && out.told() })
 }
 
 // UnitRecords gives the rows of a unit's records, in order.
@@ -166,7 +171,7 @@ func pages[T any](ctx context.Context, c *Client, path string, params url.Values
 				Items []T     `json:"items"`
 				Next  *string `json:"next_cursor"`
 			}
-			if err := c.getJSON(ctx, path, next, &page); err != nil {
+			if err := c.getJSON(ctx, path, next, &page, func() bool { return page.Items != nil && (page.Next == nil || len(page.Items) > 0) }); err != nil {
 				var none T
 				yield(none, err)
 				return
@@ -176,7 +181,7 @@ func pages[T any](ctx context.Context, c *Client, path string, params url.Values
 					return
 				}
 			}
-			if page.Next == nil || len(page.Items) == 0 {
+			if page.Next == nil {
 				return
 			}
 			next.Set("cursor", *page.Next)

@@ -149,7 +149,8 @@ func (e *LongError) Hint() string {
 
 // retryAfter reads a number of seconds or a date; 0: neither.
 func retryAfter(text string) time.Duration {
-	if n, err := strconv.ParseUint(text, 10, 31); err == nil {
+	n, err := strconv.ParseUint(text, 10, 31)
+	if err == nil || errors.Is(err, strconv.ErrRange) { // what is beyond it is very long
 		return time.Duration(n) * time.Second
 	}
 	if at, err := http.ParseTime(text); err == nil {

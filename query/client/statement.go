@@ -38,7 +38,7 @@ func (c *Client) StatementPage(ctx context.Context, s Statement) (out query.Stat
 	if s.Address == "" {
 		return out, errNoID
 	}
-	return out, c.getJSON(ctx, statementPath(s.Address), s.params(), &out)
+	return out, c.getJSON(ctx, statementPath(s.Address), s.params(), &out, func() bool { return out.Accounts != nil && out.Items != nil })
 }
 
 func statementPath(address string) string {
