@@ -11,7 +11,17 @@ import (
 
 // WriteFile puts data under name: it writes a temporary file beside it, syncs it, renames it over
 // name and syncs the folder. A crash at any moment leaves the old file or the new one.
-func WriteFile(name string, data []byte, perm os.FileMode) (err error) {
+func WriteFile(name string, data []byte, perm os.FileMode) error {
+	return write(name, data, perm, func(*os.File) error { return nil })
+}
+
+// Replace puts data under name as WriteFile does, for those who could read what was there: old, whose mode, owner and group
+// stay. It fails with an error of fs.ErrPermission, and changes nothing, where this user cannot give files to that owner.
+func Replace(name string, data []byte, old os.FileInfo) error {
+	return write(name, data, old.Mode().Perm(), func(f *os.File) error { return own(f, old) })
+}
+
+func write(name string, data []byte, perm os.FileMode, give func(*os.File) error) (err error) {
 	dir := filepath.Dir(name)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(name)+".tmp*")
 	if err != nil {
@@ -24,6 +34,9 @@ func WriteFile(name string, data []byte, perm os.FileMode) (err error) {
 		}
 	}()
 	if _, err = f.Write(data); err != nil {
+		return err
+	}
+	if err = give(f); err != nil { // before others may read it, and they may be others
 		return err
 	}
 	if err = f.Chmod(perm); err != nil {

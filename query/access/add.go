@@ -20,7 +20,7 @@ import (
 const header = "# The keys of the API: docs/access.md. It holds no secret; the service reads it at start and on SIGHUP.\n"
 
 // Add makes a key with 256 bits of entropy, adds its entry to a keys file, and returns the key, which is kept nowhere. It
-// makes the file if there is none, and changes nothing in a file with faults. Comments and order stay.
+// makes the file if there is none, and changes nothing in a file with faults. Comments, order, mode, owner and group stay.
 func Add(file, name string, role Role) (key string, err error) {
 	if err := checkName(name); err != nil {
 		return "", err
@@ -33,18 +33,20 @@ func Add(file, name string, role Role) (key string, err error) {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	text, mode := []byte(header), fs.FileMode(0o600)
+	text := []byte(header)
 	var old []entry
-	switch info, err := os.Stat(file); {
+	info, err := os.Stat(file)
+	switch {
 	case err == nil:
-		mode = info.Mode().Perm()
 		if text, _, err = readKeys(file); err != nil {
 			return "", err
 		}
 		if old, err = parse(text); err != nil {
 			return "", fmt.Errorf("keys file %s: %w", file, err)
 		}
-	case !errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist):
+		info = nil
+	default:
 		return "", fmt.Errorf("keys file: %w", err)
 	}
 	key, sum := newKey()
@@ -59,7 +61,15 @@ func Add(file, name string, role Role) (key string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("keys file: %w", err)
 	}
-	if err := durable.WriteFile(target, text, mode); err != nil {
+	if info == nil {
+		err = durable.WriteFile(target, text, 0o600)
+	} else {
+		err = durable.Replace(target, text, info) // the service, which may run as another user, has to read it
+	}
+	if errors.Is(err, fs.ErrPermission) && info != nil {
+		return "", fmt.Errorf("write keys file %s, which stays as it was: %w: run this as the owner of the file, or as root", file, err)
+	}
+	if err != nil {
 		return "", fmt.Errorf("write keys file %s: %w", file, err)
 	}
 	return key, nil
