@@ -41,7 +41,7 @@ fuzz: ## every fuzz target for FUZZTIME
 
 torture: ## the long campaigns with full counts; prints its seeds (hours)
 	PERMANODE_TORTURE=1 $(GO) test -count=1 -timeout 12h -v -run 'Torture|Crash|Fault|Lies|Kill|Flip|Disk' ./...
-	FUZZTIME=10m GO="$(GO)" sh tools/fuzz.sh
+	FUZZTIME=20m GO="$(GO)" sh tools/fuzz.sh
 
 bench: ## the benchmarks of single packages
 	$(GO) test -run '^$$' -bench . -skip Figures -benchtime 3x ./...

@@ -2,11 +2,13 @@ package api_test
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,8 +44,8 @@ func TestCrowdGetsDescribedAnswers(t *testing.T) {
 	values["stream from"] = []string{"now", "oldest"}
 	values["explain"], values["asset"], values["day"] = []string{"true"}, []string{"coins"}, []string{"2026-11-26", "1970-01-01"}
 	h := api.Handler(api.Config{
-		Archive: a, Version: "v0", Log: slog.New(slog.DiscardHandler), Rates: api.Rates{Keyed: 2000, Anonymous: 200, Search: 1000, Exports: 2},
-		Callers: crowdCaller, Live: func() map[string]query.Live { return nil },
+		Archive: a, Version: "v0", Log: slog.New(slog.DiscardHandler), Rates: api.Rates{Keyed: 2000, Anonymous: 0.01, Search: 1000, Exports: 2},
+		Callers: crowdCallers(), Live: func() map[string]query.Live { return nil },
 		Health: func() []api.Component {
 			return []api.Component{{Name: "n", Ready: time.Now().Nanosecond()%2 == 0, Detail: "chance"}}
 		},
@@ -96,14 +98,23 @@ var crowdHeaders = [][]string{
 	{"Accept", "text/csv", "text/html"},
 }
 
-func crowdCaller(r *http.Request) (access.Caller, error) {
-	switch key := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "); key {
-	case "reader":
-		return access.Caller{Name: key, Role: access.Reader}, nil
-	case "admin":
-		return access.Caller{Name: key, Role: access.Admin}, nil
-	case "":
-		return access.Caller{Address: "192.0.2.1"}, access.ErrNoKey
+// crowdCallers knows two keys. Strangers come twice from each address: the second time is once too often, however slow the
+// machine is.
+func crowdCallers() func(r *http.Request) (access.Caller, error) {
+	var strangers atomic.Int64
+	return func(r *http.Request) (access.Caller, error) {
+		key := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+		switch key {
+		case "reader":
+			return access.Caller{Name: key, Role: access.Reader}, nil
+		case "admin":
+			return access.Caller{Name: key, Role: access.Admin}, nil
+		}
+		n := strangers.Add(1) / 2
+		c := access.Caller{Address: fmt.Sprintf("192.0.%d.%d", n/256, n%256)}
+		if key == "" {
+			return c, access.ErrNoKey
+		}
+		return c, errors.Join(access.ErrUnknownKey)
 	}
-	return access.Caller{Address: "192.0.2.1"}, errors.Join(access.ErrUnknownKey)
 }

@@ -489,7 +489,7 @@ func TestCrashBehindNames(t *testing.T) {
 		var clones []left
 		j := newJob(22)
 		fs := &tap{mem, begin, func() {
-			for i := range uint64(8) {
+			for i := range uint64(race.Fewer(8)) {
 				clones = append(clones, left{mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: rand.New(rand.NewPCG(i, 1))}), j.left()})
 			}
 		}}

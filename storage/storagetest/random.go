@@ -20,7 +20,11 @@ func testRandom(t *testing.T, e Engine) {
 	r := start(t, e, seed, Shape{MaxRecords: 6, Claims: rng.IntN(3) == 0, Lo: uint64(1 + rng.IntN(3))})
 	var ahead []*ledger.Cone // made, not committed
 	all := []*ledger.Cone{}
-	for range 400 {
+	steps := 400
+	if race.Enabled {
+		steps = 150
+	}
+	for range steps {
 		switch rng.IntN(10) {
 		case 0, 1, 2, 3:
 			n := 1 + rng.IntN(4)
