@@ -105,6 +105,8 @@ type Codec interface {
 	TrustAt(ctx context.Context, t Trust, seq uint64, state func(context.Context, [][]byte) ([][]byte, error)) (Trust, error)
 	// Facts is versioned by FactsVersion and never fails on odd content, only on a damaged record.
 	Facts(r *Record, t Trust) (Facts, error)
+	// Outline is what a row of a list needs of Facts, and nothing else: Undecoded, Tags, Addresses and Payloads.
+	Outline(r *Record, t Trust) (Facts, error)
 	// JSON is the node's own JSON form: compat APIs, exports and pages use this one encoder.
 	JSON(r *Record) ([]byte, error)
 	// UnitJSON is the node's own JSON form of a unit.

@@ -19,13 +19,22 @@ func (Codec) Facts(r *ledger.Record, _ ledger.Trust) (ledger.Facts, error) {
 	if err != nil {
 		return ledger.Facts{}, fmt.Errorf("facts of record %s: %w", r.ID, err)
 	}
-	f := factsOf(d)
+	f := factsOf(d, false)
 	f.Moves = transfers(r.Moves)
 	return f, nil
 }
 
-func factsOf(d *decoded) ledger.Facts {
-	w := drawer{f: ledger.Facts{Undecoded: d.reason}}
+// Outline is the tags, addresses and payloads of Facts, and why the record cannot be read whole.
+func (Codec) Outline(r *ledger.Record, _ ledger.Trust) (ledger.Facts, error) {
+	d, err := decodeParts(r)
+	if err != nil {
+		return ledger.Facts{}, fmt.Errorf("outline of record %s: %w", r.ID, err)
+	}
+	return factsOf(d, true), nil
+}
+
+func factsOf(d *decoded, outline bool) ledger.Facts {
+	w := drawer{outline: outline, f: ledger.Facts{Undecoded: d.reason}}
 	if quietKind(d.kind) {
 		return w.f
 	}
@@ -34,7 +43,7 @@ func factsOf(d *decoded) ledger.Facts {
 	} else {
 		w.signers(d)
 	}
-	if d.kind == KindProgrammable {
+	if d.kind == KindProgrammable && !outline {
 		w.schemes(d)
 	}
 	if d.effects != nil {
@@ -44,6 +53,9 @@ func factsOf(d *decoded) ledger.Facts {
 		if o := &d.outputs[i]; o.object != nil {
 			w.object(o.object)
 		}
+	}
+	if outline {
+		return w.done()
 	}
 	for i := range d.events {
 		e := &d.events[i]
@@ -81,7 +93,10 @@ func addressText(val string) string {
 }
 
 // drawer gathers facts.
-type drawer struct{ f ledger.Facts }
+type drawer struct {
+	outline bool // tags, addresses and payloads alone
+	f       ledger.Facts
+}
 
 // done returns what was gathered, in order.
 func (w *drawer) done() ledger.Facts {
@@ -97,6 +112,9 @@ func (w *drawer) done() ledger.Facts {
 }
 
 func (w *drawer) facet(name, value string) {
+	if w.outline {
+		return
+	}
 	w.f.Facets = append(w.f.Facets, ledger.Facet{Name: name, Value: value})
 }
 
@@ -111,6 +129,9 @@ func (w *drawer) address(a Address, role string) {
 
 // text takes a text, and the leaves of it if it is JSON.
 func (w *drawer) text(text string) {
+	if w.outline {
+		return
+	}
 	w.f.Texts = append(w.f.Texts, text)
 	w.f.Leaves = append(w.f.Leaves, jsonleaf.Read([]byte(text))...)
 }
@@ -128,6 +149,9 @@ func (w *drawer) transaction(tx *SenderSigned) {
 		}
 	}
 	for i := range call.Commands {
+		if w.outline {
+			break
+		}
 		c := &call.Commands[i]
 		if c.Type == CmdMoveCall {
 			w.facet("function", functionText(c))
@@ -184,7 +208,9 @@ func (w *drawer) effects(e *Effects) {
 	}
 	for i := range e.Changed {
 		c := &e.Changed[i]
-		w.f.Objects = append(w.f.Objects, c.ID.String())
+		if !w.outline {
+			w.f.Objects = append(w.f.Objects, c.ID.String())
+		}
 		if c.Out.Type == OutObject && c.Out.Owner.Type == OwnerAddress {
 			w.address(c.Out.Owner.Address, "recipient")
 		}
@@ -196,7 +222,7 @@ func (w *drawer) object(o *Object) {
 		return
 	}
 	if asset, balance, ok := balanceOf(o); ok {
-		if asset != "" {
+		if asset != "" && !w.outline {
 			w.f.Tokens = append(w.f.Tokens, ledger.Token{ID: asset, Amount: ledger.Coins(balance)})
 		}
 		return

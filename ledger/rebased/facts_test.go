@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"permanode/ledger"
+	"permanode/ledger/ledgertest"
 	"permanode/ledger/rebased/bcs"
 )
 
@@ -32,6 +33,7 @@ func factsText(t testing.TB, r *ledger.Record) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ledgertest.CheckOutline(t, Codec{}, r, ledger.Trust{}, f)
 	got := map[string]string{"texts": strings.Join(f.Texts, "|"), "undecoded": f.Undecoded}
 	add := func(name, value string) { got[name] = strings.TrimPrefix(got[name]+" "+value, " ") }
 	for _, l := range f.Leaves {

@@ -54,7 +54,7 @@ func TestUndecodedVector(t *testing.T) {
 						t.Errorf("%s without its %s: %+v moves, and not when all can be read", s.index.Digest, name, m)
 					}
 				}
-				some, all := factsOf(&part), factsOf(s.d)
+				some, all := factsOf(&part, false), factsOf(s.d, false)
 				for what, pair := range map[string][2][]string{
 					"addresses": {some.Addresses, all.Addresses}, "objects": {some.Objects, all.Objects}, "texts": {some.Texts, all.Texts},
 				} {
@@ -175,6 +175,7 @@ func TestUnknownVariantsVector(t *testing.T) {
 		if err != nil || !strings.Contains(f.Undecoded, v.Unknown) || !strings.Contains(f.Undecoded, "at byte ") {
 			t.Errorf("vector %d: facts say %q (%v), want %q and a place", i, f.Undecoded, err, v.Unknown)
 		}
+		ledgertest.CheckOutline(t, Codec{}, &r, ledger.Trust{}, f)
 	}
 }
 
@@ -198,6 +199,7 @@ func TestRealFactsVector(t *testing.T) {
 			if err != nil || f.Undecoded != "" {
 				t.Errorf("%s, record %d: %v, undecoded: %s", name, i, err, f.Undecoded)
 			}
+			ledgertest.CheckOutline(t, Codec{}, &r, ledger.Trust{}, f)
 			for _, x := range f.Facets {
 				if kind, ok := facetKeys[x.Name]; ok && !slices.ContainsFunc((Codec{}).Recognise(x.Value, ledger.Trust{}), func(k ledger.Key) bool {
 					return k.Kind == kind && slices.ContainsFunc(p.Data.(*prepared).posts(), func(q ledger.Posting) bool { return q.Key == k })

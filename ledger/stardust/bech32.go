@@ -26,17 +26,21 @@ var bech32Values = func() (v [256]int8) {
 	return v
 }()
 
-// polymod folds one 5-bit group into the checksum state (BIP-173).
-func polymod(c uint32, group byte) uint32 {
-	gen := [5]uint32{0x3b6a57b2, 0x26508e6d, 0x1ea119fa, 0x3d4233dd, 0x2a1462b3}
-	top := c >> 25
-	c = (c&0x1ffffff)<<5 ^ uint32(group)
-	for i, g := range gen {
-		if top>>i&1 == 1 {
-			c ^= g
+// bech32Folds holds what the five bits that leave the checksum state put into it (BIP-173).
+var bech32Folds = func() (v [32]uint32) {
+	for top := range v {
+		for i, g := range [5]uint32{0x3b6a57b2, 0x26508e6d, 0x1ea119fa, 0x3d4233dd, 0x2a1462b3} {
+			if top>>i&1 == 1 {
+				v[top] ^= g
+			}
 		}
 	}
-	return c
+	return v
+}()
+
+// polymod folds one 5-bit group into the checksum state (BIP-173), which has 30 bits.
+func polymod(c uint32, group byte) uint32 {
+	return (c&0x1ffffff)<<5 ^ uint32(group) ^ bech32Folds[c>>25&31]
 }
 
 // expand folds a lower-case prefix into the checksum state.
@@ -54,8 +58,8 @@ func expand(hrp string) uint32 {
 
 // Bech32 writes an address with the network's prefix, which must be lower case (TIP-31).
 func (a Address) Bech32(hrp string) string {
-	out := make([]byte, 0, len(hrp)+1+53+bech32Checksum)
-	out = append(append(out, hrp...), '1')
+	var room [bech32Max]byte
+	out := append(append(room[:0], hrp...), '1')
 	sum := expand(hrp)
 	put := func(group byte) {
 		sum = polymod(sum, group)

@@ -19,7 +19,11 @@ func H(b []byte) Hash { return blake2b.Sum256(b) }
 // parameters; for the others see [CheckBlock]. Byte slices in the block point into raw. Errors are
 // *SyntaxError.
 func ParseBlock(raw []byte) (*Block, error) {
-	r := reader{b: raw, what: "block"}
+	return (&reader{b: raw, what: "block"}).block()
+}
+
+func (r *reader) block() (*Block, error) {
+	raw := r.b
 	if len(raw) > MaxBlockSize {
 		r.fail(ReasonSize, MaxBlockSize, "%d bytes; at most %d are allowed", len(raw), MaxBlockSize)
 	}

@@ -19,7 +19,10 @@ var _ ledger.Codec = Codec{}
 func (Codec) Era() ledger.Era { return Era }
 
 // FormatID writes an id as the nodes do: 0x and lower-case hex.
-func (Codec) FormatID(id ledger.ID) string { return "0x" + hex.EncodeToString(id.Bytes()) }
+func (Codec) FormatID(id ledger.ID) string {
+	var room [2 + 2*ledger.MaxIDLen]byte
+	return string(hex.AppendEncode(append(room[:0], "0x"...), id.Bytes()))
+}
 
 // KindName returns the word for a payload type, as stored in [ledger.Record.Kind].
 func (Codec) KindName(kind uint8) string {

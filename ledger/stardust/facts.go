@@ -13,16 +13,25 @@ import (
 // Facts reads a block once more and draws from it what a person can search for. It fails only where
 // the block does not parse.
 func (Codec) Facts(r *ledger.Record, t ledger.Trust) (ledger.Facts, error) {
+	return draw(r, t, drawer{})
+}
+
+// Outline is the tags, addresses and payloads of Facts.
+func (Codec) Outline(r *ledger.Record, t ledger.Trust) (ledger.Facts, error) {
+	return draw(r, t, drawer{outline: true})
+}
+
+func draw(r *ledger.Record, t ledger.Trust, d drawer) (ledger.Facts, error) {
 	rules, ok := t.Rules.(*Rules)
 	if !ok || len(r.Parts) != 1 {
 		return ledger.Facts{}, fmt.Errorf("facts of record %s: no trust file of this era, or no block", r.ID)
 	}
 	raw := r.Parts[0].Raw
-	b, err := ParseBlock(raw)
+	b, err := (&reader{b: raw, what: "block", bare: d.outline}).block()
 	if err != nil {
 		return ledger.Facts{}, fmt.Errorf("facts of record %s: %w", r.ID, err)
 	}
-	d := drawer{hrp: rules.genesis.HRP}
+	d.hrp = rules.genesis.HRP
 	at := 2 + 32*len(b.Parents) + 4
 	switch p := b.Payload.(type) {
 	case *TaggedData:
@@ -83,14 +92,20 @@ func (c Codec) UnitJSON(u ledger.Unit) ([]byte, error) {
 
 // drawer gathers facts.
 type drawer struct {
-	hrp  string
-	seen map[Address]struct{}
-	f    ledger.Facts
+	hrp     string
+	outline bool      // tags, addresses and payloads alone
+	seen    []Address // as often as they are named
+	f       ledger.Facts
 }
 
 func (d *drawer) done() ledger.Facts {
-	for a := range d.seen {
-		d.f.Addresses = append(d.f.Addresses, a.Bech32(d.hrp))
+	slices.SortFunc(d.seen, func(a, b Address) int { return bytes.Compare(a[:], b[:]) })
+	d.seen = slices.Compact(d.seen)
+	if len(d.seen) > 0 {
+		d.f.Addresses = make([]string, len(d.seen))
+	}
+	for i, a := range d.seen {
+		d.f.Addresses[i] = a.Bech32(d.hrp)
 	}
 	slices.Sort(d.f.Addresses)
 	slices.Sort(d.f.Objects)
@@ -98,15 +113,13 @@ func (d *drawer) done() ledger.Facts {
 	return d.f
 }
 
-func (d *drawer) address(a Address) {
-	if d.seen == nil {
-		d.seen = make(map[Address]struct{})
-	}
-	d.seen[a] = struct{}{}
-}
+func (d *drawer) address(a Address) { d.seen = append(d.seen, a) }
 
 // content draws text and leaves from bytes that somebody wrote.
 func (d *drawer) content(data []byte) {
+	if d.outline {
+		return
+	}
 	text, leaves := readText(data)
 	if text != "" {
 		d.f.Texts = append(d.f.Texts, text)
@@ -146,6 +159,19 @@ func (d *drawer) output(o *Output, id OutputID, end int) {
 			d.address(c.Address)
 		}
 	}
+	if !d.outline {
+		d.held(o, id)
+	}
+	immutable := end - featuresSize(o.Immutable)
+	if o.Type != OutputBasic {
+		immutable-- // the count
+	}
+	d.features(o.Features, immutable)
+	d.features(o.Immutable, end)
+}
+
+// held draws what an output holds beside coins.
+func (d *drawer) held(o *Output, id OutputID) {
 	for i := range o.Tokens {
 		t := &o.Tokens[i]
 		d.f.Tokens = append(d.f.Tokens, ledger.Token{ID: hexText(t.ID[:]), Amount: ledger.BigAmount(t.Amount)})
@@ -160,12 +186,6 @@ func (d *drawer) output(o *Output, id OutputID, end int) {
 	if len(o.StateData) > 0 {
 		d.content(o.StateData)
 	}
-	immutable := end - featuresSize(o.Immutable)
-	if o.Type != OutputBasic {
-		immutable-- // the count
-	}
-	d.features(o.Features, immutable)
-	d.features(o.Immutable, end)
 }
 
 // features draws from features whose list ends at byte end of the block.

@@ -44,6 +44,7 @@ func factsOf(t testing.TB, p stardust.Payload) (ledger.Facts, []byte) {
 	if err != nil {
 		t.Fatalf("facts: %v", err)
 	}
+	ledgertest.CheckOutline(t, stardust.Codec{}, r, testTrust(t), f)
 	return f, r.Parts[0].Raw
 }
 
@@ -303,6 +304,7 @@ func TestFactsOfVector(t *testing.T) {
 				if err != nil {
 					t.Fatalf("%s: %v", b.Name, err)
 				}
+				ledgertest.CheckOutline(t, stardust.Codec{}, r, trust, facts)
 				text, err := stardust.Codec{}.JSON(r)
 				if err != nil {
 					t.Fatal(err)

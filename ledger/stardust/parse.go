@@ -81,6 +81,8 @@ type reader struct {
 	what string
 	err  *SyntaxError
 
+	bare bool // transactions get no ID and no Signing: two hashes that not everybody needs
+
 	// Arenas: lists of one parse share them, which saves an allocation for each.
 	conditions []Condition
 	features   []Feature

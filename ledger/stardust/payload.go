@@ -86,7 +86,7 @@ func (r *reader) transaction(start int) *Transaction {
 	}
 	end := r.off
 	t.Unlocks = r.unlocks(len(t.Inputs))
-	if r.err == nil {
+	if r.err == nil && !r.bare {
 		t.Signing, t.ID = H(r.b[essence:end]), H(r.b[start:r.off])
 	}
 	return t

@@ -88,6 +88,12 @@ func (Toy) Facts(r *ledger.Record, _ ledger.Trust) (f ledger.Facts, err error) {
 	return f, nil
 }
 
+// Outline is the part of Facts that its contract names.
+func (t Toy) Outline(r *ledger.Record, trust ledger.Trust) (ledger.Facts, error) {
+	f, err := t.Facts(r, trust)
+	return ledger.Facts{Undecoded: f.Undecoded, Tags: f.Tags, Addresses: f.Addresses, Payloads: f.Payloads}, err
+}
+
 func (Toy) JSON(r *ledger.Record) ([]byte, error) {
 	return json.Marshal(map[string]string{"toy": string(r.Parts[0].Raw)})
 }

@@ -197,6 +197,11 @@ func (Toy) Facts(r *ledger.Record, _ ledger.Trust) (f ledger.Facts, err error) {
 	return f, nil
 }
 
+// Outline returns the same.
+func (t Toy) Outline(r *ledger.Record, trust ledger.Trust) (ledger.Facts, error) {
+	return t.Facts(r, trust)
+}
+
 // JSON writes the raw bytes as hex.
 func (Toy) JSON(r *ledger.Record) ([]byte, error) {
 	return fmt.Appendf(nil, `{"raw":"%x"}`, r.Parts[0].Raw), nil
