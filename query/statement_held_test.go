@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -71,11 +72,12 @@ func (purse) FormatKey(k ledger.Key, _ *ledger.Record) string { return k.Val }
 type shop struct {
 	*querytest.Memory
 	purse
-	t *testing.T
+	t *testing.T // nil in a benchmark, which asks nothing over HTTP
 }
 
-func newShop(t *testing.T, spans []storage.Span, gaps []storage.Gap, times map[uint64]int64) *shop {
-	s := &shop{Memory: querytest.NewMemory(), t: t, purse: purse{opening: map[string]uint64{}, expiries: &[]ledger.Expiry{}, lie: new(bool), scans: new(int)}}
+func newShop(t testing.TB, spans []storage.Span, gaps []storage.Gap, times map[uint64]int64) *shop {
+	test, _ := t.(*testing.T)
+	s := &shop{Memory: querytest.NewMemory(), t: test, purse: purse{opening: map[string]uint64{}, expiries: &[]ledger.Expiry{}, lie: new(bool), scans: new(int)}}
 	s.Add("n", spans, gaps)
 	for seq := range s.Cover[1].Set().All() {
 		header := fmt.Appendf(nil, "unit %d", seq)
@@ -338,6 +340,40 @@ func TestStatementReadsExpiriesSeldom(t *testing.T) {
 	if got, page := s.ask("limit=1000"); len(page.Items) != 1000 || *s.scans > 2 {
 		t.Errorf("a page of %d lines by reading all expiries %d times: %.200s", len(page.Items), *s.scans, got.Body)
 	}
+}
+
+// BenchmarkStatementOfExpiries is a whole statement of outputs that expired, one line each, from a store in memory.
+func BenchmarkStatementOfExpiries(b *testing.B) {
+	for _, n := range []int{10_000, 100_000, 300_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			s := newShop(b, []storage.Span{ofLedger(1, 2, 1000)}, nil, map[uint64]int64{1: 10_000, 2: 2_000_000_000})
+			s.expire(n, "addr1A", "addr1B", func(i int) int64 { return 20_000 + int64(i)*7919%1_000_003*1000 })
+			s.opening["addr1A"] = uint64(n)
+			a := s.archive()
+			net := querytest.Must(a.Networks(b.Context()))
+			rows, most := uint64(0), uint64(0)
+			b.ReportAllocs()
+			for b.Loop() {
+				st := querytest.Must(a.OpenStatement(b.Context(), query.StatementRequest{Networks: net, Address: "addr1A"}))
+				rows = 0
+				if _, err := st.CSV(b.Context(), &peak{&most}, &rows); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(rows), "ns/row")
+			b.ReportMetric(float64(most)/1e6, "MB-heap-most")
+		})
+	}
+}
+
+// peak takes note of the largest heap while it is written to.
+type peak struct{ most *uint64 }
+
+func (p *peak) Write(b []byte) (int, error) {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	*p.most = max(*p.most, m.HeapAlloc)
+	return len(b), nil
 }
 
 // A cursor that was changed is refused, or leads to a page that adds up; never to a failure.
