@@ -44,6 +44,7 @@ func (p *program) demoCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "demo", Short: "The service over two recorded networks, served by nodes in this process", Long: demoHelp, Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			p.told = takeSignals()
 			if pace <= 0 {
 				return usagef("write it like 1s or 200ms", "--pace %s is no time between two milestones", pace)
 			}

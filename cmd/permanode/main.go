@@ -24,6 +24,7 @@ var version = "dev"
 type program struct {
 	out, errs io.Writer
 	fs        vfs.FS // file system of the store; nil: the disk. Tests put faults here.
+	told      told   // of a service; taken first thing
 	started   bool   // flags and arguments were good: what fails from here on is no usage error
 }
 

@@ -5,7 +5,7 @@ import "context"
 // rebuildOnSignal makes the index again, network by network, each time the operator sends the service the signal for it
 // (SIGUSR1, where there is one), while the service goes on and answers from the old index. It ends with ctx.
 func (s *service) rebuildOnSignal(ctx context.Context) {
-	onSignal(ctx, rebuildSignals, func() {
+	onSignal(ctx, s.told.rebuild, func() {
 		if s.index == nil {
 			s.log.Warn("there is no index to rebuild: index.text is false")
 		}

@@ -10,7 +10,7 @@ import (
 // reloadOnSignal reads the keys, the certificate and the log level again, each time the operator sends the service the
 // signal for it (SIGHUP, where there is one). What is not good stays as it was, and the log says so. It ends with ctx.
 func (s *service) reloadOnSignal(ctx context.Context) {
-	onSignal(ctx, reloadSignals, func() {
+	onSignal(ctx, s.told.reload, func() {
 		s.manager.reloading(func() {
 			s.face.reload(s.log)
 			if s.level != nil {
@@ -20,14 +20,25 @@ func (s *service) reloadOnSignal(ctx context.Context) {
 	})
 }
 
-// onSignal calls do, one time after the other, when one of the signals comes, until ctx ends. No signals: never.
-func onSignal(ctx context.Context, signals []os.Signal, do func()) {
-	if len(signals) == 0 {
-		return
-	}
+// told are the signals by which an operator tells a service what to do. None: never.
+type told struct{ reload, rebuild chan os.Signal }
+
+// takeSignals takes them until the process ends: one that comes while the service starts is heeded once it runs, and one
+// that comes while it stops does nothing. Left to the system, each would kill it there.
+func takeSignals() told {
+	return told{reload: taken(reloadSignals), rebuild: taken(rebuildSignals)}
+}
+
+func taken(signals []os.Signal) chan os.Signal {
 	asked := make(chan os.Signal, 1)
-	signal.Notify(asked, signals...)
-	defer signal.Stop(asked)
+	if len(signals) > 0 { // none would be all
+		signal.Notify(asked, signals...)
+	}
+	return asked
+}
+
+// onSignal calls do, one time after the other, when a signal comes, until ctx ends.
+func onSignal(ctx context.Context, asked <-chan os.Signal, do func()) {
 	for {
 		select {
 		case <-ctx.Done():

@@ -31,6 +31,7 @@ func (p *program) runCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "run --config FILE", Short: "The service: collect, prove, store, answer", Long: runHelp, Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			p.told = takeSignals()
 			conf, err := p.loadConfig(file)
 			if err != nil {
 				return err
@@ -140,6 +141,7 @@ type service struct {
 	disk      *diskState
 	copies    *checkpointer
 	manager   *notifier // nil: no service manager started it
+	told      told
 	face      *apiFace
 	level     *slog.LevelVar // of log; nil: it stays as it is
 	config    string         // file with the level
@@ -149,7 +151,7 @@ type service struct {
 
 // newService is the service over an archive in dir, which collects nothing yet.
 func (p *program) newService(dir string, db *pebblestore.DB, log *slog.Logger) *service {
-	s := &service{log: log, db: db, meter: p.meter, disk: newDiskState(dir), metrics: newRegistry()}
+	s := &service{log: log, db: db, meter: p.meter, disk: newDiskState(dir), metrics: newRegistry(), told: p.told}
 	s.disk.measure()
 	s.metrics.MustRegister(healthMetrics{s})
 	if err := db.DropCheckpoint(); err != nil {
