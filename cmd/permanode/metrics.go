@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -83,16 +84,13 @@ func localOnly(h http.Handler) http.Handler {
 	})
 }
 
-// serveMetrics answers on ln until ctx ends, and closes it. It returns nil after a stop that ctx asked for.
-func serveMetrics(ctx context.Context, ln net.Listener, h http.Handler) error {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
-	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
-	defer stop()
-	err := srv.Serve(ln)
-	if ctx.Err() != nil && errors.Is(err, http.ErrServerClosed) {
-		return nil
+// serveMetrics answers on ln until ctx ends, and closes it: with the deadlines and the bound of connections of the API, since
+// whoever reaches it needs no key. It returns nil after a stop that ctx asked for.
+func serveMetrics(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logger) error {
+	if err := api.Serve(ctx, ln, h, log); err != nil {
+		return fmt.Errorf("metrics: %w", err)
 	}
-	return fmt.Errorf("serve the metrics on %s: %w", ln.Addr(), err)
+	return nil
 }
 
 func isLoopback(addr net.Addr) bool {

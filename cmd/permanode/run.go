@@ -297,7 +297,7 @@ func (s *service) run(ctx context.Context, ln net.Listener) error {
 	if s.metricsAt != nil {
 		g.Go(func() error {
 			s.log.Info("the metrics answer", "url", "http://"+s.metricsAt.Addr().String()+"/metrics")
-			return serveMetrics(ctx, s.metricsAt, metricsHandler(s.metrics, isLoopback(s.metricsAt.Addr())))
+			return serveMetrics(ctx, s.metricsAt, metricsHandler(s.metrics, isLoopback(s.metricsAt.Addr())), s.log)
 		})
 	}
 	return g.Wait()
