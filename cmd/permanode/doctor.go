@@ -145,7 +145,8 @@ func (d *doctor) look(ctx context.Context) ([]diagnosis, error) {
 			return nil, err
 		}
 		defer remote.Close()
-		return d.askService(ctx, remote, d.live), nil
+		rows, _ := d.askService(ctx, remote, d.live)
+		return rows, nil
 	}
 	var err error
 	if d.dir, d.memory, err = d.data.where(); err != nil {
@@ -188,12 +189,12 @@ func (d *doctor) machineRows() []diagnosis {
 type archiveState struct {
 	rows []diagnosis
 	held bool              // by a service
-	last map[string]uint64 // newest unit of each network
+	last map[string]uint64 // newest unit of each network; nil: not known
 }
 
 // archive opens the archive for reading, or asks the service that holds it.
 func (d *doctor) archive(ctx context.Context) (archiveState, error) {
-	out := archiveState{last: map[string]uint64{}}
+	var out archiveState
 	db, err := d.p.open(d.dir, max(d.memory/8, minMemory), true, d.p.logger(levelError))
 	var half *pebblestore.UnfinishedCopyError
 	var format *pebblestore.FormatError
@@ -203,8 +204,9 @@ func (d *doctor) archive(ctx context.Context) (archiveState, error) {
 		out.rows = d.stored(ctx, db, &out)
 	case errors.Is(err, storage.ErrLocked):
 		out.held = true
-		out.rows = d.heldBy(ctx)
+		out.rows, out.last = d.heldBy(ctx)
 	case errors.Is(err, storage.ErrNoData):
+		out.last = map[string]uint64{}
 		out.rows = []diagnosis{ok("store", "nothing is stored in %s yet: run and ingest make it", d.dir)}
 	case errors.As(err, &half):
 		out.rows = []diagnosis{fail("store", half.Hint(), "%v", err)}
@@ -224,8 +226,9 @@ func (d *doctor) archive(ctx context.Context) (archiveState, error) {
 	return out, nil
 }
 
-// heldBy asks the service that holds the directory, if the config says where it answers.
-func (d *doctor) heldBy(ctx context.Context) []diagnosis {
+// heldBy asks the service that holds the directory, if the config says where it answers, also for the newest unit of each
+// network.
+func (d *doctor) heldBy(ctx context.Context) ([]diagnosis, map[string]uint64) {
 	at := "http://127.0.0.1:8080"
 	if d.conf != nil {
 		scheme := "http"
@@ -238,7 +241,7 @@ func (d *doctor) heldBy(ctx context.Context) []diagnosis {
 	flags.server = at
 	remote, err := d.p.remote(&flags)
 	if err != nil {
-		return []diagnosis{warn("service", "name it: permanode doctor --server URL", "a service holds the archive, and %s is no address of one: %v", at, err)}
+		return []diagnosis{warn("service", "name it: permanode doctor --server URL", "a service holds the archive, and %s is no address of one: %v", at, err)}, nil
 	}
 	defer remote.Close()
 	return d.askService(ctx, remote, false)
@@ -256,16 +259,16 @@ func dialable(listen string) string {
 	return net.JoinHostPort(host, port)
 }
 
-// askService asks a running service about itself.
-func (d *doctor) askService(ctx context.Context, c *client.Client, liveOnly bool) (rows []diagnosis) {
+// askService asks a running service about itself. last is the newest unit of each network, nil if it does not say.
+func (d *doctor) askService(ctx context.Context, c *client.Client, liveOnly bool) (rows []diagnosis, last map[string]uint64) {
 	ctx, cancel := context.WithTimeout(ctx, doctorTime)
 	defer cancel()
 	ready, err := c.Ready(ctx)
 	if err != nil {
-		return []diagnosis{fail("service", "is it running there? systemctl status permanode, or its log, says why not", "%v", err)}
+		return []diagnosis{fail("service", "is it running there? systemctl status permanode, or its log, says why not", "%v", err)}, nil
 	}
 	if rows = append(rows, ok("service", "%s answers", c.Base())); liveOnly {
-		return rows
+		return rows, nil
 	}
 	for _, part := range ready.Components {
 		if part.Ready {
@@ -278,11 +281,15 @@ func (d *doctor) askService(ctx context.Context, c *client.Client, liveOnly bool
 	var refused *client.Problem
 	switch {
 	case errors.As(err, &refused) && (refused.Kind() == "unauthorized" || refused.Kind() == "forbidden"):
-		return append(rows, warn("coverage", "give it one of role reader: --key-file FILE", "the service answers with a key only, so its gaps were not looked at"))
+		return append(rows, warn("coverage", "give it one of role reader: --key-file FILE", "the service answers with a key only, so its gaps were not looked at")), nil
 	case err != nil:
-		return append(rows, fail("coverage", "look into the log of the service", "%v", err))
+		return append(rows, fail("coverage", "look into the log of the service", "%v", err)), nil
 	}
+	last = map[string]uint64{}
 	for _, n := range status.Networks {
+		if n.Newest != nil {
+			last[n.Network] = *n.Newest
+		}
 		rows = append(rows, coverageRow(n))
 		d.grows(func(seq uint64) (query.Unit, error) { return c.Unit(ctx, n.Network, seq) }, n)
 		if n.Time != nil {
@@ -291,7 +298,7 @@ func (d *doctor) askService(ctx context.Context, c *client.Client, liveOnly bool
 			}
 		}
 	}
-	return rows
+	return rows, last
 }
 
 // each runs f for all at once, a few at a time, and keeps their order.

@@ -413,6 +413,7 @@ func TestDoctorService(t *testing.T) {
 	r.expect(rowOK, "service", s.api+" answers")
 	r.expect(rowOK, "store", "takes what is proven")
 	r.expect(rowOK, "coverage of tangle", "up to unit 115")
+	r.expect(rowOK, "feed node-a", "is at unit 115, 0 ahead of the archive")
 	out, _ := commanded(t, 0, "doctor", "--server", s.api, "--live")
 	if !strings.Contains(out, "answers") || strings.Count(out, "\n") != 1 {
 		t.Errorf("--live says %q", out)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/x509"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -145,7 +146,11 @@ func (d *doctor) feeds(ctx context.Context, archive archiveState) (rows []diagno
 		if s.Problem != "" {
 			return warn(part, "is the node up, reachable, and of this network? it is asked again and again; others serve meanwhile", "%s: %s", o.network, s.Problem)
 		}
-		return ok(part, "%s: %s is at unit %d, %d ahead of the archive", o.network, cmp.Or(s.Software, "a source"), s.Newest, s.Lag)
+		at := fmt.Sprintf("%s: %s is at unit %d", o.network, cmp.Or(s.Software, "a source"), s.Newest)
+		if archive.last != nil { // a service that holds the archive may keep to itself where that stands
+			at += fmt.Sprintf(", %d ahead of the archive", s.Lag)
+		}
+		return ok(part, "%s", at)
 	})
 	for _, n := range d.conf.Networks { // a network that no source answers for is not collected
 		asked, dead := 0, 0
@@ -212,6 +217,7 @@ func (d *doctor) dateRow(ctx context.Context, name, address string) diagnosis {
 // stored looks into an archive that nobody holds.
 func (d *doctor) stored(ctx context.Context, db *pebblestore.DB, out *archiveState) (rows []diagnosis) {
 	rows = append(rows, d.sums(db))
+	out.last = map[string]uint64{}
 	a := query.New(db, eras.Codec)
 	x, indexRows := d.index(db)
 	if x != nil {
