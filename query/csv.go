@@ -2,6 +2,7 @@ package query
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -82,20 +83,36 @@ func (c *cells) null() {
 // word writes what this program made: an id, an address, a state, a time.
 func (c *cells) word(s string) {
 	c.null()
-	if !strings.ContainsAny(s, "\",\r\n") {
-		c.row = append(c.row, s...)
-		return
-	}
-	c.row = append(c.row, '"')
-	for i := strings.IndexByte(s, '"'); i >= 0; i = strings.IndexByte(s, '"') {
-		c.row = append(append(c.row, s[:i]...), '"', '"')
-		s = s[i+1:]
-	}
-	c.row = append(append(c.row, s...), '"')
+	c.row = appendCell(c.row, "", s)
 }
 
 // text writes somebody else's text, neutralised.
-func (c *cells) text(s string) { c.word(neutral(s)) }
+func (c *cells) text(b []byte) {
+	c.null()
+	c.row = appendCell(c.row, mark(b), b)
+}
+
+// appendCell appends a cell, mark and s, in quotes where a table needs them.
+func appendCell[T string | []byte](row []byte, mark string, s T) []byte {
+	at := 0
+	for at < len(s) && !quoted[s[at]] {
+		at++
+	}
+	if at == len(s) {
+		return append(append(row, mark...), s...)
+	}
+	row = append(append(row, '"'), mark...)
+	from := 0
+	for i := at; i < len(s); i++ {
+		if s[i] == '"' {
+			row, from = append(append(row, s[from:i+1]...), '"'), i+1
+		}
+	}
+	return append(append(row, s[from:]...), '"')
+}
+
+// quoted are the bytes that only stand within quotes.
+var quoted = [256]bool{'"': true, ',': true, '\r': true, '\n': true}
 
 // uint writes a number.
 func (c *cells) uint(n uint64) {
@@ -116,7 +133,7 @@ func (c *cells) bytes(b []byte, has bool) {
 	case !has:
 		c.null()
 	case readable(b):
-		c.text(string(b))
+		c.text(b)
 	default:
 		c.hex(b)
 	}
@@ -157,13 +174,13 @@ func (t *table) close() error {
 // sha256 returns the hash, in hex, of all that close and the rows before it wrote.
 func (t *table) sha256() string { return hex.EncodeToString(t.sum.Sum(nil)) }
 
-// neutral returns s so that no program takes it for a formula.
-func neutral(s string) string {
-	seen := strings.TrimLeftFunc(s, invisible)
-	if first, _ := utf8.DecodeRuneInString(seen); seen != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
-		return "'" + s
+// mark returns what must stand before b so that no program takes it for a formula.
+func mark(b []byte) string {
+	seen := bytes.TrimLeftFunc(b, invisible)
+	if first, _ := utf8.DecodeRune(seen); len(seen) > 0 && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
+		return "'"
 	}
-	return s
+	return ""
 }
 
 // invisible reports format characters, such as a byte order mark: programs drop them.

@@ -7,14 +7,11 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
 	"permanode/ledger"
@@ -184,17 +181,40 @@ func (a *Archive) OpenExport(ctx context.Context, req ExportRequest) (*Export, e
 	first, err := s.patientPage(ctx, cursor, patience)
 	e.Query, e.Missing = s.text, first.unsearched()
 	e.rows = func(ctx context.Context, out *rowWriter, progress Progress) (missing, failed error) {
-		searched, err := s.walk(ctx, first, func(item *Item, total uint64) error {
-			if err := out.write(&item.Row); err != nil {
-				return err
-			}
-			rows := out.rows
-			progress(rows, max(total, rows), rows)
-			return nil
-		})
+		searched, err := s.export(ctx, first, out, progress)
 		return searched.unsearched(), err
 	}
 	return e, err
+}
+
+// hitsAtOnce is how many hits one task of an export reads: each of them is looked up by itself.
+const hitsAtOnce = 32
+
+// export writes the hits from the first page on.
+func (s *search) export(ctx context.Context, first SearchResult, out *rowWriter, progress Progress) (searched SearchResult, err error) {
+	err = out.inOrder(ctx, func(ctx context.Context, do func(task) error) (err error) {
+		searched, err = s.pages(ctx, first, func(hits []Hit, total uint64) error {
+			for some := range slices.Chunk(hits, hitsAtOnce) {
+				err := do(task{
+					rows: func(ctx context.Context, b *block, full func() error) error {
+						return s.a.eachItem(ctx, some, func(item *Item) error {
+							if err := b.add(out.format, &item.Row); err != nil {
+								return err
+							}
+							return full()
+						})
+					},
+					written: func(rows uint64) { progress(rows, max(total, rows), rows) },
+				})
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		return err
+	})
+	return searched, err
 }
 
 // patientPage returns the first page, when the index holds the units that it is over, or patience is at its end.
@@ -238,76 +258,29 @@ func (e *Export) Write(ctx context.Context, w io.Writer, progress Progress) (Exp
 	return out.result(), missing
 }
 
-const (
-	rowsAhead  = 4       // cones that are read and decoded beside the one that is written
-	bytesAhead = 8 << 20 // and the most bytes of their records; a larger cone passes alone
-)
+// bytesAhead is the most bytes of the records of the cones that are read ahead; a larger cone passes alone.
+const bytesAhead = 8 << 20
 
-// exportAll writes every record of the given extents behind a place. One goroutine reads cones, one for each of a few cones
-// decodes it, and this order is that of the output: a client that takes nothing stops all of them.
+// exportAll writes every record of the given extents behind a place.
 func (a *Archive) exportAll(ctx context.Context, networks []Network, extents []Extent, after place, out *rowWriter, progress Progress) error {
-	type decoded struct {
-		block
-		weight      int64
-		done, total uint64
-		err         error
-	}
-	g, ctx := errgroup.WithContext(ctx)
 	room := semaphore.NewWeighted(bytesAhead)
-	queue := make(chan chan decoded, rowsAhead)
-	buffers := sync.Pool{New: func() any { return new([]byte) }} // of blocks: most of what an export would allocate
-	g.Go(guarded(func() error {
-		defer close(queue)
+	return out.inOrder(ctx, func(ctx context.Context, do func(task) error) error {
 		return a.walk(ctx, networks, extents, after, func(n Network, cone *ledger.Cone, done, total uint64) error {
-			d := decoded{weight: min(coneBytes(cone), bytesAhead), done: done, total: total}
-			if err := room.Acquire(ctx, d.weight); err != nil {
+			weight := min(coneBytes(cone), bytesAhead)
+			if err := room.Acquire(ctx, weight); err != nil {
 				return err
 			}
-			slot := make(chan decoded, 1)
-			select {
-			case queue <- slot:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			g.Go(func() error {
-				d.err = guarded(func() error {
-					d.bytes = (*buffers.Get().(*[]byte))[:0]
-					return a.coneRows(ctx, n, cone, after, out.format, &d.block)
-				})()
-				slot <- d
-				return nil
+			return do(task{
+				rows: func(ctx context.Context, b *block, full func() error) error {
+					return a.coneRows(ctx, n, cone, after, out.format, b, full)
+				},
+				written: func(rows uint64) {
+					room.Release(weight)
+					progress(done, total, rows)
+				},
 			})
-			return nil
 		})
-	}))
-	g.Go(guarded(func() error {
-		for slot := range queue {
-			d := <-slot
-			if d.err != nil {
-				return d.err
-			}
-			if err := out.put(d.block); err != nil {
-				return err
-			}
-			buffers.Put(&d.bytes)
-			room.Release(d.weight)
-			progress(d.done, d.total, out.rows)
-		}
-		return nil
-	}))
-	return g.Wait()
-}
-
-// guarded makes an error of a panic in do: in a goroutine of its own it would end the service.
-func guarded(do func() error) func() error {
-	return func() (err error) {
-		defer func() {
-			if fault := recover(); fault != nil {
-				err = fmt.Errorf("panic: %v\n%s", fault, debug.Stack())
-			}
-		}()
-		return do()
-	}
+	})
 }
 
 // coneBytes returns the bytes of the records of a cone, and some for each.
@@ -323,22 +296,26 @@ func coneBytes(c *ledger.Cone) (n int64) {
 }
 
 // coneRows writes the records of a cone that lie behind a place into b.
-func (a *Archive) coneRows(ctx context.Context, n Network, cone *ledger.Cone, after place, format rowFormat, b *block) error {
+func (a *Archive) coneRows(ctx context.Context, n Network, cone *ledger.Cone, after place, format rowFormat, b *block, full func() error) error {
 	n, err := a.at(ctx, n, cone.Unit.Seq)
 	if err != nil {
 		return err
 	}
+	at := timeText(cone.Unit.TimeMs)
 	for i := range cone.Records {
 		r := &cone.Records[i]
 		if n.Name == after.network && r.Ord.Compare(after.ord) <= 0 {
 			continue
 		}
-		f, err := facts(n, r)
+		f, err := outline(n, r)
 		if err != nil {
 			return err
 		}
-		row := row(n, &cone.Unit, r, f)
+		row := rowAt(n, at, r, f)
 		if err := b.add(format, &row); err != nil {
+			return err
+		}
+		if err := full(); err != nil {
 			return err
 		}
 	}

@@ -1,7 +1,9 @@
 package query_test
 
 import (
+	"encoding/csv"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -80,4 +82,39 @@ func TestExportPlacesStay(t *testing.T) {
 	behind("n/3/0", 4)
 	behind("n/4/1", 1)
 	behind("n/5/0", 0)
+}
+
+// Rows that are made a few tasks at once, and in pieces where they are large, come in their order, each once.
+func TestExportInPieces(t *testing.T) {
+	l := querytest.NewLibrary(t)
+	id := l.AddNetwork("n", "")
+	var want []string
+	for seq := uint64(1); seq <= 12; seq++ {
+		var raws []string
+		for pos := range 1 + 20*int(seq%3) {
+			text := "T|addr1A|short"
+			if seq%4 == 1 {
+				text = "T|addr1A|" + strings.Repeat("=long", 1<<16)
+			}
+			raws = append(raws, text)
+			want = append(want, fmt.Sprintf("n,%d,%d", seq, pos))
+		}
+		l.AddUnit(id, seq, int64(seq)*1000, raws...)
+	}
+	a := l.Plain()
+	for _, q := range []string{"", "tag:T"} {
+		out, done, err := querytest.Exported(t, a, query.ExportRequest{Query: q, Format: query.CSV})
+		if err != nil || done.Rows != uint64(len(want)) {
+			t.Fatalf("%q: %d rows, %v", q, done.Rows, err)
+		}
+		rows, err := csv.NewReader(strings.NewReader(out)).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, row := range rows[1:] {
+			if got := strings.Join(row[:3], ","); got != want[i] {
+				t.Fatalf("%q: row %d is %s, want %s", q, i, got, want[i])
+			}
+		}
+	}
 }

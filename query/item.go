@@ -43,6 +43,18 @@ type Item struct {
 // Items describes hits of a search, in their order.
 func (a *Archive) Items(ctx context.Context, hits []Hit) ([]Item, error) {
 	items := make([]Item, 0, len(hits))
+	err := a.eachItem(ctx, hits, func(item *Item) error {
+		items = append(items, *item)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+// eachItem describes hits one by one.
+func (a *Archive) eachItem(ctx context.Context, hits []Hit, do func(*Item) error) error {
 	var look *looker
 	for _, hit := range hits {
 		if look == nil || look.n.ID != hit.Network.ID {
@@ -50,11 +62,13 @@ func (a *Archive) Items(ctx context.Context, hits []Hit) ([]Item, error) {
 		}
 		item, err := look.item(ctx, hit)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		items = append(items, item)
+		if err := do(&item); err != nil {
+			return err
+		}
 	}
-	return items, nil
+	return nil
 }
 
 // item reads and describes one hit.
@@ -80,9 +94,11 @@ func (l *looker) describe(ctx context.Context, d *document, named []lang.Keys) (
 		item.Row = unitRow(l.rules, unit, d.posts)
 		item.Href = fmt.Sprintf("/v1/networks/%s/units/%d", l.n.Name, d.ord.Seq)
 	} else {
-		f, err := l.factsOf(ctx, d)
-		if err != nil {
-			return Item{}, err
+		f := d.facts // all of them were read where the query is for words
+		if f == nil {
+			if f, err = outline(l.rules, d.rec); err != nil {
+				return Item{}, err
+			}
 		}
 		item.Row = row(l.rules, unit, d.rec, f)
 		item.Href = fmt.Sprintf("/v1/networks/%s/records/%s", l.n.Name, item.ID)

@@ -131,11 +131,18 @@ func Object(r *ledger.Record) []byte {
 
 // row describes r, which the unit confirmed.
 func row(n Network, unit *ledger.Unit, r *ledger.Record, f *ledger.Facts) Row {
+	return rowAt(n, timeText(unit.TimeMs), r, f)
+}
+
+// rowAt is row with the signed time of the unit as it is written, which many records share.
+func rowAt(n Network, at string, r *ledger.Record, f *ledger.Facts) Row {
 	sum := sha256.Sum256(Object(r))
+	var digits [2 * sha256.Size]byte
+	hex.Encode(digits[:], sum[:])
 	out := Row{
 		Network: n.Name, Seq: r.Ord.Seq, Pos: Pos(r.Ord.Pos), ID: n.Codec.FormatID(r.ID),
 		State: r.State.String(), Basis: r.Basis.String(), Kind: n.Codec.KindName(r.Kind),
-		Time: timeText(unit.TimeMs), Addresses: f.Addresses, SHA256: hex.EncodeToString(sum[:]),
+		Time: at, Addresses: f.Addresses, SHA256: string(digits[:]),
 	}
 	if r.State == ledger.Conflicting {
 		out.Reason = &r.Reason
@@ -164,7 +171,16 @@ func cutOut(raw []byte, p ledger.Span) []byte {
 
 // facts reads what a person can read of r. Content of no bytes is no payload: there is nothing to look up or to give.
 func facts(n Network, r *ledger.Record) (*ledger.Facts, error) {
-	f, err := n.Codec.Facts(r, n.Rules)
+	return drawn(n, r, n.Codec.Facts)
+}
+
+// outline reads what a row shows of r.
+func outline(n Network, r *ledger.Record) (*ledger.Facts, error) {
+	return drawn(n, r, n.Codec.Outline)
+}
+
+func drawn(n Network, r *ledger.Record, draw func(*ledger.Record, ledger.Trust) (ledger.Facts, error)) (*ledger.Facts, error) {
+	f, err := draw(r, n.Rules)
 	if err != nil {
 		return nil, fmt.Errorf("read record %s of %s (unit %d, pos %d): %w", n.Codec.FormatID(r.ID), n.Name, r.Ord.Seq, r.Ord.Pos, err)
 	}

@@ -40,7 +40,6 @@ type rowWriter struct {
 	format          rowFormat
 	buf             *bufio.Writer
 	sum             hash.Hash
-	row             []byte
 	rows, undecoded uint64
 }
 
@@ -66,15 +65,6 @@ func (b *block) add(format rowFormat, r *Row) (err error) {
 		b.undecoded++
 	}
 	return nil
-}
-
-func (w *rowWriter) write(r *Row) error {
-	b := block{bytes: w.row[:0]}
-	if err := b.add(w.format, r); err != nil {
-		return err
-	}
-	w.row = b.bytes
-	return w.put(b)
 }
 
 func (w *rowWriter) put(b block) error {
@@ -244,7 +234,7 @@ func (csvRows) appendRow(dst []byte, r *Row) ([]byte, error) {
 	c.word(r.SHA256)
 	c.uint(uint64(r.payloads))
 	c.bytes(r.payload, r.payloads > 0)
-	c.text(reason)
+	c.text([]byte(reason))
 	err := c.endRow(ExportColumns)
 	return c.row, err
 }

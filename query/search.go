@@ -348,21 +348,18 @@ func (a *Archive) Each(ctx context.Context, req SearchRequest, do func(Item) err
 
 // walk is Each from the first page on; do is told the total too.
 func (s *search) walk(ctx context.Context, first SearchResult, do func(item *Item, total uint64) error) (SearchResult, error) {
+	return s.pages(ctx, first, func(hits []Hit, total uint64) error {
+		return s.a.eachItem(ctx, hits, func(item *Item) error { return do(item, total) })
+	})
+}
+
+// pages calls do with the hits of every page, and the total; see [Archive.Each].
+func (s *search) pages(ctx context.Context, first SearchResult, do func(hits []Hit, total uint64) error) (SearchResult, error) {
 	got := first
 	first.Hits = nil
-	var look *looker
 	for {
-		for _, hit := range got.Hits {
-			if look == nil || look.n.ID != hit.Network.ID {
-				look = s.a.looker(&bound{Network: hit.Network})
-			}
-			item, err := look.item(ctx, hit)
-			if err != nil {
-				return first, err
-			}
-			if err := do(&item, first.Total.Value); err != nil {
-				return first, err
-			}
+		if err := do(got.Hits, first.Total.Value); err != nil {
+			return first, err
 		}
 		if got.Next == "" {
 			return first, nil

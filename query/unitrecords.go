@@ -53,7 +53,7 @@ func (a *Archive) rows(ctx context.Context, n Network, unit *ledger.Unit, first,
 		if err != nil {
 			return nil, err
 		}
-		f, err := facts(n, &r)
+		f, err := outline(n, &r)
 		if err != nil {
 			return nil, err
 		}

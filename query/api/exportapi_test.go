@@ -405,11 +405,11 @@ func TestExportWaitsForTheIndex(t *testing.T) {
 // buggy is a codec that panics at one record.
 type buggy struct{ querytest.Toy }
 
-func (b buggy) Facts(r *ledger.Record, t ledger.Trust) (ledger.Facts, error) {
+func (b buggy) Outline(r *ledger.Record, t ledger.Trust) (ledger.Facts, error) {
 	if r.Ord.Seq == 850 {
 		panic("as a test wants")
 	}
-	return b.Toy.Facts(r, t)
+	return b.Toy.Outline(r, t)
 }
 
 // A bug costs one export, and not the service.
