@@ -97,7 +97,7 @@ func (p *program) repair(ctx context.Context, f *checkFlags) (err error) {
 	if err != nil {
 		return f.explain(err)
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
+	defer closing(ctx, &err, db.Close)
 	m := p.meter("units")
 	defer m.end()
 	done, err := check.Repair(ctx, check.Options{
@@ -137,7 +137,7 @@ func (p *program) check(ctx context.Context, f *checkFlags) (err error) {
 	if err != nil {
 		return f.explain(err)
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
+	defer closing(ctx, &err, db.Close)
 	m := p.meter("units")
 	var broken error // of standard output
 	report, err := check.Run(ctx, check.Options{
@@ -179,7 +179,7 @@ func (p *program) sayIndex(ctx context.Context, store storage.Reader, dir string
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, x.Close()) }()
+	defer closing(ctx, &err, x.Close)
 	a := query.New(store, eras.Codec)
 	a.UseIndex(x)
 	networks, err := a.Select(ctx, network)

@@ -173,7 +173,7 @@ func (p *program) readStore(c *cobra.Command, d *dataFlags, do func(storage.Read
 	if err != nil {
 		return d.explain(err)
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
+	defer closing(c.Context(), &err, db.Close)
 	archive := query.New(db, eras.Codec)
 	networks, err := archive.Select(c.Context(), d.network)
 	if err != nil {

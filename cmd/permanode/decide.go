@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -75,7 +74,7 @@ func (p *program) act(ctx context.Context, d *dataFlags, do func(query.Network, 
 	if err != nil {
 		return d.explain(err)
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
+	defer closing(ctx, &err, db.Close)
 	networks, err := query.New(db, eras.Codec).Select(ctx, d.network)
 	if err != nil {
 		return err
@@ -85,7 +84,8 @@ func (p *program) act(ctx context.Context, d *dataFlags, do func(query.Network, 
 	if err != nil {
 		return err
 	}
-	return errors.Join(do(n, w), w.Close())
+	defer closing(ctx, &err, w.Close)
+	return do(n, w)
 }
 
 // mustExist keeps a mistyped directory from being made.

@@ -89,14 +89,14 @@ func (p *program) demo(ctx context.Context, ln net.Listener, dir string, pace ti
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
+	defer closing(ctx, &err, db.Close)
 	archive := query.New(db, eras.Codec)
 	held := func(network string) uint64 { _, last := demoHeld(ctx, archive, network); return last }
 	nets, closeNets, err := p.demoNets(ctx, pace, held)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeNets()) }()
+	defer closing(ctx, &err, closeNets)
 	plug, err := listen(ctx, "127.0.0.1:0", false)
 	if err != nil {
 		return err
@@ -107,7 +107,7 @@ func (p *program) demo(ctx context.Context, ln net.Listener, dir string, pace ti
 		return fmt.Errorf("metrics: %w", err)
 	}
 	defer svc.metricsAt.Close() // closed by its server, if it comes to that
-	defer func() { err = errors.Join(err, svc.close()) }()
+	defer closing(ctx, &err, svc.close)
 	if err := svc.openFace(&apiConfig{Listen: ln.Addr().String(), Rate: 50, SearchRate: 5}, dir); err != nil {
 		return err
 	}

@@ -92,7 +92,7 @@ func (c *counted) Follow(ctx context.Context, cone *ledger.Cone) error {
 
 // indexNow opens the index of the archive in dir, brings that of a network up to what the store holds, and closes it.
 // A deadline that has passed leaves it behind: the next one to open it goes on.
-func (p *program) indexNow(ctx context.Context, db *pebblestore.DB, dir string, memory byteSize, network string) error {
+func (p *program) indexNow(ctx context.Context, db *pebblestore.DB, dir string, memory byteSize, network string) (err error) {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		p.say("the index was not brought up to date: the next ingest or run does it")
 		return nil
@@ -101,12 +101,13 @@ func (p *program) indexNow(ctx context.Context, db *pebblestore.DB, dir string, 
 	if err != nil {
 		return err
 	}
+	defer closing(ctx, &err, x.Close)
 	err = p.indexAll(ctx, db, x, network)
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
 		p.say("the index lies behind: the next ingest or run goes on with it")
-		err = nil
+		return nil
 	}
-	return errors.Join(err, x.Close())
+	return err
 }
 
 // indexAll brings the index of a network up to what the store holds, with progress.
@@ -173,12 +174,12 @@ func (p *program) rebuild(ctx context.Context, d *dataFlags) (err error) {
 	if err != nil {
 		return d.explain(err)
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
+	defer closing(ctx, &err, db.Close)
 	x, err := openIndex(dir, db, memory, false, p.logger(slog.LevelWarn))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, x.Close()) }()
+	defer closing(ctx, &err, x.Close)
 	networks, err := query.New(db, eras.Codec).Select(ctx, d.network)
 	if err != nil {
 		return err
@@ -212,12 +213,12 @@ func (p *program) readWithIndex(ctx context.Context, d *dataFlags, do func(stora
 	if err != nil {
 		return d.explain(err)
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
+	defer closing(ctx, &err, db.Close)
 	x, err := openIndex(dir, db, memory, true, p.logger(slog.LevelWarn))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, x.Close()) }()
+	defer closing(ctx, &err, x.Close)
 	networks, err := query.New(db, eras.Codec).Select(ctx, d.network)
 	if err != nil {
 		return err

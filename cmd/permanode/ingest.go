@@ -137,7 +137,7 @@ func (p *program) ingest(ctx context.Context, f *ingestFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
+	defer closing(ctx, &err, db.Close)
 	missing := p.collect(ctx, db, f.follows, ingest.Config{
 		Network: name, Codec: codec, Trust: trust, Sources: plainSources(sources), Snapshot: snapshot,
 		Quarantine: quarantine(f.data), Memory: int64(memory), Log: p.logger(slog.LevelWarn),
@@ -244,7 +244,7 @@ func (p *program) collect(ctx context.Context, db *pebblestore.DB, follows strin
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, w.Close()) }()
+	defer closing(ctx, &err, w.Close)
 	rows, err := db.Networks(ctx)
 	if err != nil {
 		return err

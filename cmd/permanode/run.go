@@ -24,7 +24,8 @@ const runHelp = `Follows the feeds of the config, proves and stores what they br
 to stop (Ctrl-C, SIGTERM). A feed that is down is no error; a network that cannot go on says why in /readyz, while
 the others and the API go on. The signal USR1 makes it rebuild its index while it answers.
 
-Exit status: 0 stopped as told; 1 error; 2 wrong config.`
+Exit status: 0 stopped as told; 1 error, also of a stop that could not close the store, the index or the access trail
+and says why; 2 wrong config.`
 
 func (p *program) runCommand() *cobra.Command {
 	file := ""
@@ -45,11 +46,26 @@ func (p *program) runCommand() *cobra.Command {
 
 // serviceEnd makes a stop that was asked for a good end.
 func (p *program) serviceEnd(ctx context.Context, err error) error {
-	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
+	if err = unlessStopped(ctx, err); err == nil && ctx.Err() != nil {
 		p.say("stopped")
+	}
+	return err
+}
+
+// unlessStopped returns the error of what ctx did not end.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return nil
 	}
 	return err
+}
+
+// closing adds to the error of the work that of closing what it was done with. Where the work was told to stop, that it was
+// must not hide that a close failed.
+func closing(ctx context.Context, err *error, end func() error) {
+	if failed := end(); failed != nil {
+		*err = errors.Join(unlessStopped(ctx, *err), failed)
+	}
 }
 
 func (p *program) runService(ctx context.Context, conf *config) (err error) {
@@ -67,7 +83,7 @@ func (p *program) runService(ctx context.Context, conf *config) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
+	defer closing(ctx, &err, db.Close)
 	svc := p.newService(conf.DataDir, db, log)
 	svc.level, svc.config = level, conf.file
 	if svc.metricsAt, err = metricsListener(ctx, conf, log); err != nil {
@@ -76,7 +92,7 @@ func (p *program) runService(ctx context.Context, conf *config) (err error) {
 	if svc.metricsAt != nil {
 		defer svc.metricsAt.Close() // closed by its server, if it comes to that
 	}
-	defer func() { err = errors.Join(err, svc.close()) }()
+	defer closing(ctx, &err, svc.close)
 	if err := svc.openFace(&conf.API, conf.DataDir); err != nil {
 		return err
 	}
@@ -271,7 +287,7 @@ func (s *service) run(ctx context.Context, ln net.Listener) error {
 		})
 	}
 	for _, x := range s.followers {
-		g.Go(func() error { return follow.Run(ctx, s.db, x.net.ID, x.follower) })
+		g.Go(func() error { return unlessStopped(ctx, follow.Run(ctx, s.db, x.net.ID, x.follower)) })
 	}
 	g.Go(func() error {
 		s.rebuildOnSignal(ctx)

@@ -87,6 +87,7 @@ type Trail struct {
 	day  string // name of the newest file; "" before the first
 	size int64  // of it that is synced
 	tail int64  // so much behind it may be of a write that failed
+	left error  // of the end; read by Close when the writer has ended
 }
 
 // entry is a line that waits.
@@ -261,7 +262,10 @@ func (t *Trail) Close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.broken != nil {
-		return fmt.Errorf("access trail %s: %d lines are not on disk: %w", t.dir, uint64(len(t.queue))+t.full, t.broken)
+		return errors.Join(fmt.Errorf("access trail %s: %d lines are not on disk: %w", t.dir, uint64(len(t.queue))+t.full, t.broken), t.left)
+	}
+	if t.left != nil {
+		return fmt.Errorf("close the access trail %s: %w", t.dir, t.left)
 	}
 	return nil
 }
@@ -282,16 +286,21 @@ func (t *Trail) write() {
 			t.add(entry{line: line{Event: stop}})
 			t.mu.Unlock()
 			t.flush()
-			err := t.closeFile()
-			if t.broken == nil { // this goroutine alone sets it
-				err = errors.Join(err, t.leave())
-			}
-			if err != nil {
-				t.log.Error("close the access trail", "err", err)
-			}
-			t.logHead("the access trail ends")
+			t.end()
 			return
 		}
+	}
+}
+
+// end leaves a trail whose stop line is on disk. What went wrong is for Close.
+func (t *Trail) end() {
+	err := t.closeFile()
+	if t.broken == nil { // this goroutine alone sets it
+		err = errors.Join(err, t.leave())
+	}
+	t.left = err
+	if t.broken == nil && err == nil {
+		t.logHead("the access trail ends")
 	}
 }
 
