@@ -31,10 +31,10 @@ func (c *Stream) backlog(ctx context.Context, i int, goal ledger.Ord) error {
 // begin waits for its turn to search, with heartbeats; finish ends it.
 func (c *Stream) begin(ctx context.Context) (finish func(), err error) {
 	x := c.hub.work.ask(c.who)
-	finish = func() { c.hub.work.end(x) }
+	end := func() { c.hub.work.end(x) }
 	defer func() {
 		if err != nil {
-			finish()
+			end() // finish is nil by now
 		}
 	}()
 	for {
@@ -42,7 +42,7 @@ func (c *Stream) begin(ctx context.Context) (finish func(), err error) {
 		select {
 		case <-x.may:
 			timer.Stop()
-			return finish, nil
+			return end, nil
 		case <-ctx.Done():
 			timer.Stop()
 			return nil, ctx.Err()

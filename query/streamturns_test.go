@@ -1,8 +1,11 @@
 package query
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -106,4 +109,19 @@ func without(all []*turn, x *turn) (left []*turn) {
 		}
 	}
 	return left
+}
+
+// Who leaves while he waits keeps nobody from working.
+func TestTurnOfWhoLeaves(t *testing.T) {
+	c := &Stream{topic: &topic{hub: &Streams{work: newTurns(1)}}, who: "a", sent: time.Now()}
+	first := c.hub.work.ask("b")
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if _, err := c.begin(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	c.hub.work.end(first)
+	if !came(c.hub.work.ask("c")) {
+		t.Error("a turn is kept by one who left")
+	}
 }
