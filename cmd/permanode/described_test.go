@@ -22,7 +22,7 @@ import (
 // has it.
 func TestRecordedAnswersAreDescribed(t *testing.T) {
 	if race.Enabled {
-		t.Skip("the same handlers are asked under the race detector in package query")
+		t.Skip("the same handlers are asked under the race detector in package query/api")
 	}
 	spec, s := openapitest.Load(t), recordedService(t)
 	t.Run("crowd", func(t *testing.T) { askCrowd(t, spec, s) })
