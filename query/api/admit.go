@@ -10,6 +10,7 @@ import (
 
 	"permanode/query"
 	"permanode/query/access"
+	"permanode/query/trail"
 )
 
 // admit says whether who asks may ask this, and so often. Nothing of the archive was touched yet.
@@ -29,11 +30,35 @@ func (a *service) admit(c *call) error {
 	case c.q.wrong != nil:
 		p = c.q.wrong
 	}
+	if p == nil || c.noted {
+		if over := a.recordable(c.w.Header(), c.q, c.q.params); over != nil {
+			c.noted, p = false, over
+		}
+	}
 	if p != nil {
 		release()
 		return p
 	}
 	return nil
+}
+
+// recordable says whether the lines of a request may be written yet, or its caller writes too much.
+func (a *service) recordable(h http.Header, q *request, params map[string]string) *Problem {
+	if a.Trail == nil || q.route.role == access.Anyone || (a.Callers != nil && q.caller.Name == "") { // the trail itself counts those without a key
+		return nil
+	}
+	const rest = 512 // of a line, about
+	size := rest
+	for _, texts := range []map[string]string{q.vars, params} {
+		for name, value := range texts {
+			size += len(name) + trail.Written(value)
+		}
+	}
+	size += trail.Written(params["q"]) // the canonical query
+	if q.class.long() {
+		size *= 2 // a begin and an end
+	}
+	return a.callers.record(h, q.caller, a.Callers != nil, size)
 }
 
 // strange refuses what asks for no route; it counts like everything else.

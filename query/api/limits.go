@@ -23,6 +23,13 @@ type Rates struct {
 	Exports   int     // in work at once
 }
 
+// lineRate is how many bytes of the access trail a caller may cause for each request that he may make: more than the lines of
+// usual requests take, and so little that he cannot fill the disk.
+const lineRate = 1 << 10
+
+// lineBurst is how many bytes of lines he may cause at once: some hundred requests with the longest query.
+const lineBurst = 1 << 20
+
 // DefaultRates are the limits of a service whose config names none.
 func DefaultRates() Rates { return Rates{Keyed: 50, Anonymous: 10, Search: 5, Exports: 2} }
 
@@ -46,8 +53,9 @@ type callers struct {
 type usage struct {
 	id              string
 	all, search     *rate.Limiter
-	exports, atOnce int // in work
-	streams         int // open
+	lines           *rate.Limiter // bytes of the access trail
+	exports, atOnce int           // in work
+	streams         int           // open
 }
 
 func newCallers(r Rates, now func() time.Time) *callers {
@@ -104,6 +112,20 @@ func (c *callers) admit(h http.Header, caller access.Caller, keys bool, of class
 	}), nil
 }
 
+// record counts bytes that a request adds to the access trail, or says that they are too many.
+func (c *callers) record(h http.Header, caller access.Caller, keys bool, size int) *Problem {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	u, now := c.usage(caller, keys), c.now()
+	size = min(size, lineBurst)
+	if u.lines == nil || u.lines.AllowN(now, size) {
+		return nil
+	}
+	lack := float64(size) - u.lines.TokensAt(now)
+	return tooMany(h, time.Duration(lack/float64(u.lines.Limit())*float64(time.Second)),
+		"what you ask is recorded, and takes more than %.0f bytes a second: ask more slowly, or shorter questions", float64(u.lines.Limit()))
+}
+
 // usage finds or makes what is known of a caller.
 func (c *callers) usage(caller access.Caller, keys bool) *usage {
 	id, per, burst := "key "+caller.Name, c.rates.Keyed, 4.0
@@ -126,6 +148,9 @@ func (c *callers) usage(caller access.Caller, keys bool) *usage {
 		e = before
 	}
 	u := &usage{id: id, all: limiter(per, burst), search: limiter(c.rates.Search, 4)}
+	if u.all != nil {
+		u.lines = rate.NewLimiter(rate.Limit(per*lineRate), lineBurst)
+	}
 	c.known[id] = c.order.PushFront(u)
 	return u
 }

@@ -296,11 +296,14 @@ func (s *socket) take(frame []byte) {
 	if err == nil {
 		return
 	}
-	if s.refused++; s.refused > maxRefused {
+	p := problemOf(err)
+	if !p.is("rate-limited") { // who asks too often may ask again
+		s.refused++
+	}
+	if s.refused > maxRefused {
 		s.end(websocket.ClosePolicyViolation, fmt.Sprintf("%d frames were refused", s.refused))
 		return
 	}
-	p := problemOf(err)
 	if p.Status >= http.StatusInternalServerError {
 		s.a.Log.Error("request failed", "request_id", s.id, "err", err)
 	}
@@ -376,6 +379,9 @@ func (s *socket) begin(r asking, lines *sublines) error {
 	if !s.a.mayStill(s.q) {
 		s.end(websocket.ClosePolicyViolation, "unauthorized: the key is taken away, or its role")
 		return problem("unauthorized", "the key is taken away, or its role: ask the operator")
+	}
+	if p := s.a.admitTopic(s.q, lines.event.Params); p != nil {
+		return p
 	}
 	s.mu.Lock()
 	_, taken := s.subs[r.ID]

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"permanode/query/trail"
@@ -26,14 +25,25 @@ func (s *socket) lines(r asking) *sublines {
 		Method: s.q.http.Method, Route: s.q.route.pattern, Params: map[string]string{"id": r.ID},
 	}
 	for name, value := range map[string]string{"q": r.Q, "network": r.Network, "from": r.From, "cursor": r.Cursor} {
-		if len(value) > maxURL { // it is refused, and nobody is to fill the disk with it
-			value = strings.ToValidUTF8(value[:maxURL], "") + "…"
-		}
 		if value != "" {
 			e.Params[name] = value
 		}
 	}
 	return &sublines{s, e, time.Now()}
+}
+
+// admitTopic counts a subscription like a request of its caller.
+func (a *service) admitTopic(q *request, params map[string]string) *Problem {
+	h := http.Header{}
+	release, p := a.callers.admit(h, q.caller, a.Callers != nil, classPlain)
+	if p == nil {
+		release()
+		p = a.recordable(h, q, params)
+	}
+	if p == nil {
+		return nil
+	}
+	return problem("rate-limited", "you subscribe too often, counted with all that you ask: again in %s seconds", h.Get("Retry-After"))
 }
 
 // begin writes what was asked, before anything of it is sent. It fails if the trail cannot take it.
@@ -50,6 +60,9 @@ func (l *sublines) begin(ctx context.Context, asked string) error {
 // refused writes that a subscription never began.
 func (l *sublines) refused(err error) {
 	p := problemOf(err)
+	if p.is("rate-limited") { // like a request that comes too often
+		return
+	}
 	l.event.Denied = p.Status == http.StatusUnauthorized || p.Status == http.StatusForbidden
 	l.write(trail.Call, p.Status)
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 	"unicode"
@@ -47,8 +48,9 @@ type Event struct {
 }
 
 const (
-	maxText = 32 << 10 // of a text in a line; a longer one is cut, and ends with its length
-	maxLine = 1 << 20  // newline included
+	maxText = 4 << 10 // of a text in a line, as it is written there; a longer one is cut, and ends with its length
+	maxVain = 256     // of one in the line of a call that was refused: what it asked for was not read
+	maxLine = 1 << 20 // newline included
 )
 
 // zeroHash is prev of line 1.
@@ -117,13 +119,18 @@ func lineOf(e *Event) line {
 	}
 	l.call = &call{
 		RequestID: text(e.RequestID), Key: text(e.Key), Role: e.Role, Address: text(e.Address), Method: text(e.Method), Route: e.Route,
-		Path: texts(e.Path), Params: texts(e.Params), Query: text(e.Query), Allowed: !e.Denied,
+		Allowed: !e.Denied,
+	}
+	most := maxText
+	if l.Event == Call && e.Status >= http.StatusBadRequest {
+		most = maxVain
 	}
 	switch {
 	case e.Denied:
-		l.Path, l.Params, l.Query = nil, nil, ""
-	case !utf8.ValidString(e.Query):
-		l.Query, l.QueryHex = "", hexText(e.Query)
+	case utf8.ValidString(e.Query):
+		l.Path, l.Params, l.Query = texts(e.Path, most), texts(e.Params, most), cut(e.Query, most)
+	default:
+		l.Path, l.Params, l.QueryHex = texts(e.Path, most), texts(e.Params, most), hexText(e.Query, most)
 	}
 	if l.Event != Begin {
 		l.result = &result{e.Status, e.Rows, e.Bytes, e.Duration.Microseconds()}
@@ -134,27 +141,58 @@ func lineOf(e *Event) line {
 	return l
 }
 
-// text cuts what is too long to be of use.
-func text(s string) string {
-	if len(s) <= maxText {
-		return s
+func text(s string) string { return cut(s, maxText) }
+
+// cut cuts what is too long to be of use: to what takes at most so many bytes in a line.
+func cut(s string, most int) string {
+	size := 0
+	for i, r := range s {
+		if size += written(r); size > most {
+			return fmt.Sprintf("%s… (%d bytes)", strings.ToValidUTF8(s[:i], ""), len(s))
+		}
 	}
-	return fmt.Sprintf("%s… (%d bytes)", strings.ToValidUTF8(s[:maxText], ""), len(s))
+	return s
 }
 
-func hexText(s string) string { return text(hex.EncodeToString([]byte(s))) }
+// written returns how many bytes of a line a rune takes at most.
+func written(r rune) int {
+	switch {
+	case r >= 0x10000 && unseen(r):
+		return len(`\udb40\udc01`)
+	case unseen(r), r == '\u2028', r == '\u2029', r == utf8.RuneError:
+		return len(`\u2028`)
+	case r == '"', r == '\\':
+		return 2
+	}
+	return utf8.RuneLen(r)
+}
+
+// Written returns how many bytes a text takes in a line at most, where it was not refused.
+func Written(s string) (size int) {
+	if !utf8.ValidString(s) {
+		return min(2*len(s), maxText)
+	}
+	for _, r := range s {
+		if size += written(r); size > maxText {
+			return maxText
+		}
+	}
+	return size
+}
+
+func hexText(s string, most int) string { return cut(hex.EncodeToString([]byte(s)), most) }
 
 // texts copies m. What is not UTF-8 is written in hexadecimal, and its name says so: JSON has no other way to keep it.
-func texts(m map[string]string) map[string]string {
+func texts(m map[string]string, most int) map[string]string {
 	if len(m) == 0 {
 		return nil
 	}
 	out := make(map[string]string, len(m))
 	for name, value := range m {
 		if utf8.ValidString(value) {
-			out[text(name)] = text(value)
+			out[text(name)] = cut(value, most)
 		} else {
-			out[text(name)+"_hex"] = hexText(value)
+			out[text(name)+"_hex"] = hexText(value, most)
 		}
 	}
 	return out

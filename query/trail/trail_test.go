@@ -193,7 +193,7 @@ func TestLineOfOddTexts(t *testing.T) {
 		{Query: odd + "\xc0\x80"},
 		{Query: strings.Repeat("ü", 1<<20), Params: map[string]string{"q": strings.Repeat("\x00", 1<<20)}},
 		{Query: strings.Repeat("\xff", 1<<20)},
-		{Params: many(10, strings.Repeat("\x01", maxText))},
+		{Params: many(400, strings.Repeat("\x01", maxText))},
 	} {
 		if err := tr.AppendSync(t.Context(), e); err != nil {
 			t.Fatal(err)
@@ -220,6 +220,36 @@ func TestLineOfOddTexts(t *testing.T) {
 	}
 	if n := bytes.Count(raw, []byte("\n")); n != len(all) || len(raw) > 6*maxLine {
 		t.Errorf("%d newlines for %d lines, %d bytes", n, len(all), len(raw))
+	}
+}
+
+// A line takes little of the disk, whatever the characters in it are; what was refused even less, and whole questions
+// stay whole.
+func TestLinesAreShort(t *testing.T) {
+	dir, c := filepath.Join(t.TempDir(), "access"), &clock{}
+	c.set("2026-11-26T10:00:00Z")
+	tr := mustOpen(t, dir, onDisk(c))
+	whole := "tag:" + strings.Repeat("ü", 2000)
+	var most []int
+	for _, text := range []string{"a", "\x7f", "\x00", "\"", "\\", "\u2028", "\U000e0001", "\ufffd", "\xff", "\n", "ü"} {
+		for status, limit := range map[int]int{200: 3*maxText + 600, 400: 3*maxVain + 600} {
+			long := strings.Repeat(text, 15_000)
+			must(t, tr.AppendSync(t.Context(), Event{Status: status, Query: long, Path: map[string]string{"a": long}, Params: map[string]string{"q": long}}))
+			most = append(most, limit)
+		}
+	}
+	must(t, tr.AppendSync(t.Context(), Event{Status: 200, Query: whole}))
+	mustClose(t, tr)
+	wantGood(t, dir)
+	raw, err := os.ReadFile(filepath.Join(dir, "2026-11-26.ndjson"))
+	must(t, err)
+	for i, l := range bytes.SplitAfter(raw, []byte("\n"))[1:] {
+		if i < len(most) && len(l) > most[i] {
+			t.Errorf("a line of %d bytes, the most is %d: %.200s", len(l), most[i], l)
+		}
+	}
+	if all := read(t, dir); all[len(most)+1]["query"] != whole {
+		t.Errorf("a whole question is cut: %.100v", all[len(most)+1])
 	}
 }
 
