@@ -125,7 +125,12 @@ func (h *Streams) join(ctx context.Context, w *Watch, who string) (*topic, error
 		run, t.cancel = context.WithCancel(context.WithoutCancel(ctx)) // it may outlive the client that came first
 		h.topics[key] = t
 		for i := range w.networks {
-			t.done.Go(func() { t.follow(run, i, held[i]) })
+			t.done.Go(func() {
+				err := guarded(func() error { t.follow(run, i, held[i]); return nil })() // else a bug with one record ends the service
+				if err != nil {
+					t.fail(err)
+				}
+			})
 		}
 	}
 	t.users++

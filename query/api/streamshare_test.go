@@ -1,8 +1,11 @@
 package api_test
 
 import (
+	"bufio"
+	"context"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -11,6 +14,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"permanode/ledger"
 	"permanode/query"
 	"permanode/query/access"
 	"permanode/query/api"
@@ -89,5 +93,49 @@ func TestKeysShareStreams(t *testing.T) {
 	say(t, last, `{"subscribe":{"id":"0","q":"unit:7777"}}`)
 	if m := hear(t, last); m.Type != "start" {
 		t.Errorf("room for one: %+v", m)
+	}
+}
+
+// mined is a store in which reading one unit is a bug.
+type mined struct {
+	*tape
+	at uint64
+}
+
+func (m mined) Cones(ctx context.Context, net ledger.NetID, lo, hi uint64) iter.Seq2[*ledger.Cone, error] {
+	if lo == m.at {
+		panic("a bug")
+	}
+	return m.tape.Cones(ctx, net, lo, hi)
+}
+
+// A bug with one unit ends the streams that meet it, and tells them; the service and others go on.
+func TestBugEndsStreamAlone(t *testing.T) {
+	s := newTape("a", "b")
+	addr := streamAt(t, liveAPI(query.New(mined{s, 2}, querytest.Codecs)))
+	open := func(network string) *http.Response {
+		resp, err := http.Get("http://" + addr + "/v1/stream?network=" + network)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { resp.Body.Close() })
+		return resp
+	}
+	hit, other := open("a"), open("b")
+	s.unit(1, 2, "x||boom")
+	text, err := io.ReadAll(hit.Body)
+	if err != nil || !strings.Contains(string(text), "event: end\ndata: {\"reason\":\"internal\"") {
+		t.Errorf("the stream ends with %v: %s", err, text)
+	}
+	s.unit(2, 1, "x||fine")
+	r := bufio.NewReader(other.Body)
+	for {
+		e, err := readEvent(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.name == "record" {
+			break
+		}
 	}
 }
