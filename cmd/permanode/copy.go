@@ -84,7 +84,7 @@ func (p *program) copy(ctx context.Context, f *copyFlags) error {
 		}
 		dir, d = conf.DataDir, dataFlags{config: f.from}
 	}
-	err := p.copyDir(ctx, f, dir)
+	err := p.copyDir(ctx, f, dir, nil)
 	if errors.Is(err, storage.ErrLocked) {
 		at := d.listen()
 		if at == "" {
@@ -111,7 +111,11 @@ func (p *program) copyService(ctx context.Context, f *copyFlags) error {
 	if _, err := os.Stat(made.Dir); err != nil {
 		return &lockedError{err: fmt.Errorf("the service's checkpoint cannot be read here: %w", err), instead: "run copy on the machine of the service, as its user or as root"}
 	}
-	return p.copyDir(ctx, f, made.Dir)
+	is := &pebblestore.Checkpoint{Files: made.Files, Bytes: made.Bytes}
+	for _, n := range made.Networks {
+		is.Units = append(is.Units, pebblestore.LastUnit{Network: n.Network, Seq: n.Newest})
+	}
+	return p.copyDir(ctx, f, made.Dir, is)
 }
 
 // release gives the room of a checkpoint back, also after an interruption. One that stays goes with the next one.
@@ -123,7 +127,8 @@ func (p *program) release(ctx context.Context, c *client.Client) {
 	}
 }
 
-func (p *program) copyDir(ctx context.Context, f *copyFlags, dir string) error {
+// copyDir copies a directory; is says what it must be, nil: whatever is there.
+func (p *program) copyDir(ctx context.Context, f *copyFlags, dir string, is *pebblestore.Checkpoint) error {
 	for _, d := range []string{dir, f.to} {
 		if err := p.noFile(d); err != nil {
 			return err
@@ -132,7 +137,7 @@ func (p *program) copyDir(ctx context.Context, f *copyFlags, dir string) error {
 	m := p.meter("bytes")
 	defer m.end()
 	done, err := pebblestore.Copy(ctx, dir, f.to, pebblestore.CopyOptions{
-		Codec: eras.Codec, FS: p.fs, Full: f.full,
+		Codec: eras.Codec, FS: p.fs, Full: f.full, Is: is,
 		Progress: func(done, total int64) { m.report(uint64(done), uint64(total), "copied") },
 	})
 	m.end()

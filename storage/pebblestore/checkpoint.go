@@ -121,14 +121,19 @@ func (d *DB) checkpoint(ctx context.Context) (c Checkpoint, err error) {
 		return c, corruptFile(SumsName, err)
 	}
 	d.keepSums(s, names)
-	c.Dir, c.Files = dir, len(s.files)
+	return s.checkpoint(dir), nil
+}
+
+// checkpoint describes the directory whose SUMS s is.
+func (s *sums) checkpoint(dir string) Checkpoint {
+	c := Checkpoint{Dir: dir, Files: len(s.files)}
 	for _, f := range s.files {
 		c.Bytes += f.size
 	}
 	for _, u := range s.units {
 		c.Units = append(c.Units, LastUnit{u.network, u.seq, u.id})
 	}
-	return c, nil
+	return c
 }
 
 // linkTables flushes what is in memory and has Pebble link its tables into dir. Nothing is committed meanwhile, so

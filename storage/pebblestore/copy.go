@@ -24,6 +24,9 @@ type CopyOptions struct {
 	// Full compares every byte of the target with what its SUMS says, and brings again what differs. Without it a file
 	// whose size and sum are named alike by the SUMS of both is taken to be there.
 	Full bool
+	// Is says what the source must be, for who names it by a path that may lead elsewhere here; of its units the network and
+	// the number count. nil: whatever is there.
+	Is *Checkpoint
 	// Progress is told how many bytes were brought; nil: nobody is.
 	Progress func(done, total int64)
 }
@@ -98,6 +101,9 @@ func (c *copier) run() (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.source.Close()) }()
+	if err := c.judgeSource(); err != nil {
+		return err
+	}
 	if err := c.judgeTarget(); err != nil {
 		return err
 	}
@@ -172,10 +178,33 @@ func (c *copier) openSource() (err error) {
 	if err != nil {
 		return errors.Join(err, c.source.Close())
 	}
-	for _, u := range c.want.units {
-		c.report.Units = append(c.report.Units, LastUnit{u.network, u.seq, u.id})
+	c.report.Units = c.want.checkpoint(c.from).Units
+	return nil
+}
+
+// judgeSource refuses another source than the one that is meant.
+func (c *copier) judgeSource() error {
+	if c.opts.Is == nil {
+		return nil
+	}
+	here := c.want.checkpoint(c.from)
+	if is := c.opts.Is; here.Files != is.Files || here.Bytes != is.Bytes || !slices.EqualFunc(here.Units, is.Units, func(a, b LastUnit) bool { return a.Network == b.Network && a.Seq == b.Seq }) {
+		return &CopyRefusedError{
+			c.from, fmt.Sprintf("is not the checkpoint that was made: it has %d files of %d bytes%s, and the service made %d of %d bytes%s", here.Files, here.Bytes, unitsText(here.Units), is.Files, is.Bytes, unitsText(is.Units)),
+			"run copy where the service runs and sees the same directories (for one in a container: inside it), and make no other checkpoint meanwhile",
+		}
 	}
 	return nil
+}
+
+func unitsText(units []LastUnit) (text string) {
+	for i, u := range units {
+		if i == 5 {
+			return text + fmt.Sprintf(" and %d more networks", len(units)-i)
+		}
+		text += fmt.Sprintf(", %s up to %d", u.Network, u.Seq)
+	}
+	return text
 }
 
 // readSums returns the SUMS of a directory, nil if it has none.

@@ -342,11 +342,43 @@ func TestCopyRefuses(t *testing.T) {
 			}
 		})
 	}
+	mustCopy(t, large, small) // the newer over the older
+	sameFiles(t, large, small)
+	db, err = pebblestore.Open(large, pebblestore.Options{Codec: storagetest.Codecs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := db.Checkpoint(t.Context())
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	is := func(change func(*pebblestore.Checkpoint)) error {
+		want := made
+		want.Units = slices.Clone(made.Units)
+		change(&want)
+		to := fresh()
+		_, err := pebblestore.Copy(t.Context(), made.Dir, to, pebblestore.CopyOptions{Codec: storagetest.Codecs, Is: &want})
+		if _, there := os.Stat(to); (there == nil) != (err == nil) {
+			t.Errorf("after %v the target is there: %v", err, there)
+		}
+		return err
+	}
+	for name, change := range map[string]func(*pebblestore.Checkpoint){
+		"files": func(c *pebblestore.Checkpoint) { c.Files++ }, "bytes": func(c *pebblestore.Checkpoint) { c.Bytes-- },
+		"newest": func(c *pebblestore.Checkpoint) { c.Units[0].Seq-- }, "network": func(c *pebblestore.Checkpoint) { c.Units[0].Network += "x" },
+		"no network": func(c *pebblestore.Checkpoint) { c.Units = nil },
+	} {
+		var refused *pebblestore.CopyRefusedError
+		if err := is(change); !errors.As(err, &refused) || !strings.Contains(err.Error(), "is not the checkpoint that was made") {
+			t.Errorf("another %s: %v", name, err)
+		}
+	}
+	if err := is(func(*pebblestore.Checkpoint) {}); err != nil {
+		t.Errorf("the one that was made: %v", err)
+	}
 	if _, err := copyStore(t.TempDir(), fresh(), false); !errors.Is(err, storage.ErrNoData) {
 		t.Errorf("from nothing: %v", err)
 	}
-	mustCopy(t, large, small) // the newer over the older
-	sameFiles(t, large, small)
 }
 
 // TestCopyDamage: bytes that are not what SUMS says are never passed on, and --full brings them again.
