@@ -193,6 +193,10 @@ func TestPayloadRanges(t *testing.T) {
 		{"HEAD", []string{"Range", "bytes=0-9"}, 200, 0},
 		{"GET", []string{"If-None-Match", tag}, 304, 0},
 		{"GET", []string{"If-None-Match", "*"}, 304, 0},
+		{"GET", []string{"If-None-Match", tag, "Accept-Encoding", "gzip, identity;q=0"}, 304, 0},
+		{"GET", []string{"If-None-Match", tag, "Accept-Encoding", "zstd;q=1.0, *;q=0"}, 304, 0},
+		{"GET", []string{"If-None-Match", "*", "Accept-Encoding", "gzip, identity;q=0", "Range", "bytes=0-9"}, 304, 0},
+		{"HEAD", []string{"If-None-Match", tag, "Accept-Encoding", "gzip, identity;q=0"}, 304, 0},
 		{"GET", []string{"If-None-Match", `"other"`}, 200, 5000},
 		{"GET", []string{"If-Match", tag}, 200, 5000},
 		{"GET", []string{"If-Match", `"other"`}, 412, -1},
@@ -204,7 +208,10 @@ func TestPayloadRanges(t *testing.T) {
 		if got.Status != c.status || c.size >= 0 && len(got.Body) != c.size {
 			t.Errorf("%s %v: %d, %d bytes: %.100s", c.method, c.headers, got.Status, len(got.Body), got.Body)
 		}
-		if c.method == "HEAD" && got.Header.Get("Content-Length") != "5000" || c.status == 416 && got.Header.Get("Content-Range") != "bytes */5000" {
+		if c.status == 200 && c.method == "HEAD" && got.Header.Get("Content-Length") != "5000" || c.status == 416 && got.Header.Get("Content-Range") != "bytes */5000" {
+			t.Errorf("%s %v: %v", c.method, c.headers, got.Header)
+		}
+		if c.status == 304 && (!strings.HasPrefix(got.Header.Get("ETag"), tag[:len(tag)-1]) || got.Header.Get("Content-Encoding") != "" || !strings.Contains(got.Header.Get("Cache-Control"), "immutable")) {
 			t.Errorf("%s %v: %v", c.method, c.headers, got.Header)
 		}
 		if c.status >= 400 && (got.Header.Get("Content-Type") != "application/problem+json" || got.Header.Get("Cache-Control") != "no-store" || got.Header.Get("ETag") != "") {

@@ -75,7 +75,7 @@ func (w *response) settle(status int) int {
 	if tag := h.Get("ETag"); tag != "" && code.name != "" {
 		h.Set("ETag", strings.TrimSuffix(tag, `"`)+"-"+code.name+`"`)
 	}
-	if status == http.StatusOK && w.unchanged() {
+	if status == http.StatusNotModified || status == http.StatusOK && w.unchanged() {
 		for _, name := range []string{"Content-Type", "Content-Length", "Content-Disposition", "Accept-Ranges", "Trailer"} {
 			h.Del(name)
 		}
