@@ -24,7 +24,8 @@ type Column struct {
 
 // TextRule is how cells of the type "text" are written: what somebody else wrote must not become a formula where the
 // table is opened.
-const TextRule = "Somebody else's text. It begins with an apostrophe where its first visible character is = + - @, a tab, a line break, or a fullwidth form of those. " +
+const TextRule = "Somebody else's text. It begins with an apostrophe where its first visible character is = + - @ or another form of those (fullwidth, small, superscript, subscript, minus), " +
+	"and where a tab or a line break stands before its first visible character; spaces, blanks and format characters are not visible. " +
 	"Bytes that are no readable text (no UTF-8, control characters) stand as 0x hex. The column beside has the exact bytes in hex."
 
 // table writes CSV: RFC 4180 with a header row and CRLF, UTF-8 without byte order mark. Cells are given from left to
@@ -174,17 +175,29 @@ func (t *table) close() error {
 // sha256 returns the hash, in hex, of all that close and the rows before it wrote.
 func (t *table) sha256() string { return hex.EncodeToString(t.sum.Sum(nil)) }
 
-// mark returns what must stand before b so that no program takes it for a formula.
+// signs begin a formula, or a number, in some program, or when a program has brought text to one form (NFKC) first.
+const signs = "=+-@" + "＝＋－＠" + "﹦﹢﹣﹫" + "⁼⁺⁻" + "₌₊₋" + "−﬩⩵⩶"
+
+// mark returns what must stand before b so that no program takes it for a formula, not even one that drops what is not
+// visible around a cell.
 func mark(b []byte) string {
 	seen := bytes.TrimLeftFunc(b, invisible)
-	if first, _ := utf8.DecodeRune(seen); len(seen) > 0 && strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
+	first, _ := utf8.DecodeRune(seen)
+	if len(seen) > 0 && strings.ContainsRune(signs, first) || bytes.ContainsAny(b[:len(b)-len(seen)], "\t\r\n") {
 		return "'"
 	}
 	return ""
 }
 
-// invisible reports format characters, such as a byte order mark: programs drop them.
-func invisible(r rune) bool { return unicode.Is(unicode.Cf, r) }
+// invisible reports white space, format characters such as a byte order mark, and characters without ink of other kinds:
+// programs drop them.
+func invisible(r rune) bool {
+	const blank = '\u2800' // of Braille
+	if r < utf8.RuneSelf {
+		return strings.ContainsRune(" \t\r\n", r)
+	}
+	return r == blank || unicode.In(r, unicode.White_Space, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+}
 
 // readable reports whether b is text that one can look at.
 func readable(b []byte) bool {

@@ -10,6 +10,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
 
 	"permanode/query"
 	"permanode/query/querytest"
@@ -21,10 +24,59 @@ var awkward = []string{
 	`a,"b"` + "\n=1", "a\r\nb", `"`, ",", "'=1", "plain", "Grüße 🙂", "0x3d31", "", "\x00", "\x00\x00", "a\x00b end", "\xff\xfe", "\x7f", "\u0085",
 }
 
+// unseen has no ink: white space, format characters, fillers.
+const unseen = " \u00a0\u1680\u2000\u2003\u2007\u200b\u2028\u2029\u202f\u205f\u2060\u2800\u3000\u3164\uffa0\ufe0f\ufeff\u00ad\u034f\u115f\u180e\U000e0020"
+
 // formula reports whether a program may take a cell for a formula.
 func formula(cell string) bool {
 	first := strings.TrimLeft(cell, "\ufeff\u200b")
-	return first != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", []rune(first)[0])
+	return first != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", []rune(first)[0]) || trimmed(cell)
+}
+
+// trimmed reports whether one may that trims cells, and brings text to one form.
+func trimmed(cell string) bool {
+	seen := norm.NFKC.String(strings.TrimLeft(cell, "\t\r\n"+unseen))
+	return seen != "" && strings.ContainsRune("=+-@−", []rune(seen)[0])
+}
+
+// Whatever stands for a sign, behind whatever is not seen, begins no cell; anything else is shown as it is.
+func TestTextsBehindBlanks(t *testing.T) {
+	l := querytest.NewLibrary(t)
+	id := l.AddNetwork("n", "")
+	var raws []string
+	add := func(text string) { raws = append(raws, text+"|addr1A|payload") }
+	for _, blank := range unseen {
+		for _, sign := range "=+-@" {
+			add(fmt.Sprintf("%c%c1", blank, sign))
+			add(fmt.Sprintf(" %c%c %c1", blank, blank, sign))
+		}
+		add(fmt.Sprintf("%cplain", blank))
+	}
+	for r := rune(0x80); r <= unicode.MaxRune; r++ {
+		if trimmed(string(r)) {
+			add(string(r) + "1")
+			add(" " + string(r) + "1")
+		}
+	}
+	l.AddUnit(id, 1, 1637899290000, raws...)
+	text, _, err := querytest.Exported(t, l.Plain(), query.ExportRequest{Format: query.CSV})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := querytest.Must(csv.NewReader(strings.NewReader(text)).ReadAll())
+	for i, raw := range raws {
+		tag, _, _ := strings.Cut(raw, "|")
+		want := tag
+		if !strings.HasSuffix(tag, "plain") {
+			want = "'" + tag
+		}
+		if got := rows[i+1][9]; got != want {
+			t.Errorf("%+q is shown as %+q, want %+q", tag, got, want)
+		}
+	}
+	if len(raws) < 200 {
+		t.Errorf("only %d texts", len(raws))
+	}
 }
 
 // Somebody else's text becomes no formula, a record is one row, and the bytes are beside it (FR-26, FR-13).
