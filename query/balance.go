@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"permanode/index/lang"
-	"permanode/internal/ranges"
 	"permanode/ledger"
 	"permanode/storage"
 )
@@ -91,16 +90,11 @@ func (a *Archive) Balance(ctx context.Context, n Network, owner string, at Momen
 	if err != nil {
 		return Balance{}, err
 	}
-	var in storage.Span
-	for _, s := range cov.Spans {
-		if s.Has(seq) {
-			in = s
-		}
-	}
+	in := spanOf(cov, seq)
 	if !in.Held {
 		return Balance{}, noLedger(n, in)
 	}
-	here, err := a.at(ctx, n, seq)
+	here, err := a.at(ctx, n, max(seq, in.Lo))
 	if err != nil {
 		return Balance{}, err
 	}
@@ -135,7 +129,23 @@ func noLedger(n Network, in storage.Span) error {
 	return &NoBalanceError{n.Name, err.Error(), err}
 }
 
-// moment returns the unit and the time of a moment.
+// spanOf returns the span that holds a unit, or that begins with the ledger behind it.
+func spanOf(cov storage.Coverage, seq uint64) (of storage.Span) {
+	for _, in := range cov.Spans {
+		if in.Has(seq) {
+			return in
+		}
+		if begins(in) && in.Lo == seq+1 {
+			of = in
+		}
+	}
+	return of
+}
+
+// begins reports whether a span begins with a ledger of a known time: that of a snapshot, behind the unit before it.
+func begins(in storage.Span) bool { return in.Held && in.PrevTime != 0 && !in.Empty() }
+
+// moment returns the unit and the time of a moment. The unit is held, or a ledger is from which a span goes on.
 func (a *Archive) moment(ctx context.Context, n Network, cov storage.Coverage, at Moment) (seq uint64, ms int64, err error) {
 	have := cov.Set()
 	if have.Len() == 0 {
@@ -150,9 +160,12 @@ func (a *Archive) moment(ctx context.Context, n Network, cov storage.Coverage, a
 		seq = have.Ranges()[len(have.Ranges())-1].Hi
 	}
 	if !have.Has(seq) {
+		if in := spanOf(cov, seq); begins(in) {
+			return seq, in.PrevTime, nil
+		}
 		why := fmt.Sprintf("unit %d is not held; held are units %s", seq, setText(have))
 		if seq < have.Ranges()[0].Lo {
-			since, err := a.since(ctx, n, have)
+			since, err := a.since(ctx, n, cov)
 			if err != nil {
 				return 0, 0, err
 			}
@@ -168,17 +181,38 @@ func (a *Archive) moment(ctx context.Context, n Network, cov storage.Coverage, a
 }
 
 // since says where what is held begins.
-func (a *Archive) since(ctx context.Context, n Network, have ranges.Set) (string, error) {
-	first := have.Ranges()[0].Lo
-	u, _, err := a.store.Unit(ctx, n.ID, first)
-	if err != nil {
-		return "", fmt.Errorf("unit %d of %s: %w", first, n.Name, err)
+func (a *Archive) since(ctx context.Context, n Network, cov storage.Coverage) (string, error) {
+	first := cov.Set().Ranges()[0].Lo
+	if in := spanOf(cov, first); begins(in) {
+		return fmt.Sprintf("the ledger is held from unit %d, signed at %s, on", first-1, timeText(in.PrevTime)), nil
 	}
-	return fmt.Sprintf("the ledger is held from unit %d, signed at %s, on", first, timeText(u.TimeMs)), nil
+	ms, err := a.timeOf(ctx, n, first)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("the ledger is held from unit %d, signed at %s, on", first, timeText(ms)), nil
+}
+
+// opened returns the unit behind which a span's ledger is held, where that ledger is the one of a time: the span's first
+// unit came later.
+func (a *Archive) opened(ctx context.Context, n Network, cov storage.Coverage, ms int64) (seq uint64, is bool, err error) {
+	for _, in := range cov.Spans {
+		if !begins(in) || ms < in.PrevTime {
+			continue
+		}
+		first, err := a.timeOf(ctx, n, in.Lo)
+		if err != nil || ms < first {
+			return in.Lo - 1, err == nil, err
+		}
+	}
+	return 0, false, nil
 }
 
 // until returns the newest unit that was signed by then. A unit that is missing right behind it may have been, too.
 func (a *Archive) until(ctx context.Context, n Network, cov storage.Coverage, ms int64) (uint64, int64, error) {
+	if seq, is, err := a.opened(ctx, n, cov, ms); is || err != nil {
+		return seq, ms, err
+	}
 	have := cov.Set()
 	end := ms
 	if end < math.MaxInt64 {
@@ -189,7 +223,7 @@ func (a *Archive) until(ctx context.Context, n Network, cov storage.Coverage, ms
 		return 0, 0, fmt.Errorf("units of %s signed by %s: %w", n.Name, timeText(ms), err)
 	}
 	if by.Len() == 0 {
-		why, err := a.since(ctx, n, have)
+		why, err := a.since(ctx, n, cov)
 		if err != nil {
 			return 0, 0, err
 		}

@@ -91,11 +91,30 @@ func TestBalancesOfStated(t *testing.T) {
 	}
 }
 
+// Between a snapshot and the first unit behind it a balance is that of the snapshot's ledger, as time moves it.
+func TestBalanceOfSnapshot(t *testing.T) {
+	l := querytest.NewLedger(t, 3)
+	zero, first, later, last := uint64(0), l.Times[0], (l.Times[0]+l.Times[1])/2, l.Times[1]-1
+	told := 0
+	for at, ms := range map[query.Moment]int64{{Unit: &zero}: first, {TimeMs: &first}: first, {TimeMs: &later}: later, {TimeMs: &last}: last} {
+		for owner, mine := range l.Held(0, ms) {
+			b, err := l.Balance(t.Context(), l.Network, owner, at)
+			if err != nil || b.Seq != 0 || b.Time != timeOf(ms) || querytest.Text(b) != l.Want(mine) {
+				t.Fatalf("%x at %v: %+v, %v; want %s", owner, at, b, err, l.Want(mine))
+			}
+			told++
+		}
+	}
+	if told == 0 {
+		t.Error("nobody held anything")
+	}
+}
+
 func TestNoBalance(t *testing.T) {
 	l := querytest.NewLedger(t, 3)
-	early, opening, snapshot, later := l.Times[0]-1, l.Times[1]-1, uint64(0), uint64(4)
-	begins := "the ledger is held from unit 1, signed at " + time.UnixMilli(l.Times[1]).UTC().Format(time.RFC3339) + ", on"
-	for at, why := range map[query.Moment]string{{TimeMs: &early}: begins, {TimeMs: &opening}: begins, {Unit: &snapshot}: begins, {Unit: &later}: "held are units 1-3"} {
+	early, later := l.Times[0]-1, uint64(4)
+	begins := "the ledger is held from unit 0, signed at " + time.UnixMilli(l.Times[0]).UTC().Format(time.RFC3339) + ", on"
+	for at, why := range map[query.Moment]string{{TimeMs: &early}: begins, {Unit: &later}: "held are units 1-3"} {
 		var unknown *query.NoBalanceError
 		if _, err := l.Balance(t.Context(), l.Network, strings.Repeat("\x00", 33), at); !errors.As(err, &unknown) || !errors.Is(err, storage.ErrNotFound) || !strings.Contains(err.Error(), why) {
 			t.Errorf("%v; want %s", err, why)

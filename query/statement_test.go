@@ -139,7 +139,7 @@ func TestStatementTorture(t *testing.T) {
 	for seed := range uint64(networks) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		l := querytest.LedgerFrom(t, stardusttest.Options{Seed: 100 + seed, Blocks: 6 + r.IntN(8), Leases: 60, Uneven: true, Receipts: 4 + uint32(r.IntN(3))}, units)
-		var cuts []cut
+		cuts := []cut{cutsOf(l, 0, -1), cutsOf(l, 0, 0), cutsOf(l, 0, (l.Times[1]-l.Times[0])/2)} // before the first unit
 		for seq := range uint64(units) {
 			for _, shift := range [][]int64{{-1}, {0}, {0, 1}, {999, 9_999}, {0, 5_000}}[r.IntN(5)] {
 				cuts = append(cuts, cutsOf(l, seq+1, shift))

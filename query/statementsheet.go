@@ -79,12 +79,7 @@ func (a *Archive) close(ctx context.Context, s *sheet, cov storage.Coverage, to 
 	if err != nil {
 		return false, s.unknown(err)
 	}
-	for _, in := range cov.Spans {
-		if in.Has(seq) {
-			s.span = in
-		}
-	}
-	if !s.span.Held {
+	if s.span = spanOf(cov, seq); !s.span.Held {
 		return false, s.unknown(noLedger(s.n, s.span))
 	}
 	s.end = point{seq + 1, ms}
