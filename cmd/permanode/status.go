@@ -94,9 +94,6 @@ func (p *program) sayEmpty(networks int) error {
 }
 
 func (p *program) printStatus(s *networkStatus, asJSON, asked bool) error {
-	if word, ok := statesWord[s.States]; ok {
-		s.States = word
-	}
 	if !asJSON {
 		return p.printf("%s", statusText(s, asked))
 	}
@@ -147,15 +144,12 @@ func askSource(ctx context.Context, f feedConfig, identity string, held *uint64)
 	return out
 }
 
-// statesWord and statesText say how the states of records were decided.
-var (
-	statesWord = map[string]string{"claims": "claimed", "replay": "replayed", "stated": "stated"}
-	statesText = map[string]string{
-		"claimed":  "claimed by nodes and proven by the signed roots; conflict reasons are unproven",
-		"replayed": "decided by replay of the ledger",
-		"stated":   "as the records say, signed with the unit",
-	}
-)
+// statesText says how the states of records were decided.
+var statesText = map[string]string{
+	"claims": "claimed by nodes and proven by the signed roots; conflict reasons are unproven",
+	"replay": "decided by replay of the ledger",
+	"stated": "as the records say, signed with the unit",
+}
 
 func statusText(s *networkStatus, asked bool) string {
 	var t table
