@@ -8,7 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"permanode/ledger/eras"
 	"permanode/ledger/rebased/rebasedtest"
+	"permanode/query"
+	"permanode/storage/pebblestore"
 )
 
 // Records of forms that nobody knows yet, through the faces: coverage is whole, the export marks each with digest,
@@ -89,4 +92,65 @@ func TestUndecodedFaces(t *testing.T) {
 		t.Error("a repair changed the export")
 	}
 	do("check", "--full")
+}
+
+// No balance and no statement says that it is complete where what a record of an unknown form moved is missing from it:
+// whatever says so is what the network itself counts, at every checkpoint, for everybody.
+func TestUndecodedBalances(t *testing.T) {
+	const units, every = 24, 7
+	net := rebasedtest.New(rebasedtest.Options{Seed: 7331, Transactions: 5, Unknown: every})
+	from, data, trust := t.TempDir(), filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "trust.json")
+	truth := make([]map[string]uint64, units) // coins by address
+	for i := range units {
+		writeFile(t, filepath.Join(from, fmt.Sprint(i, ".chk")), net.Next().File())
+		truth[i] = map[string]uint64{}
+		for _, a := range net.Addresses() {
+			truth[i][a.String()] = net.Balance(a, "")
+		}
+	}
+	writeFile(t, trust, net.Trust())
+	var errs bytes.Buffer
+	if status := (&program{out: &errs, errs: &errs}).run([]string{"ingest", "--trust", trust, "--from", from, "--data", data}); status != 0 {
+		t.Fatalf("status %d\n%s", status, errs.String())
+	}
+	db, err := pebblestore.Open(data, pebblestore.Options{Codec: eras.Codec, ReadOnly: true, Memory: 64 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	a := query.New(db, eras.Codec)
+	networks, err := a.Networks(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, wrong := 0, 0
+	for seq := range uint64(units) {
+		at := query.Moment{Unit: &seq}
+		for address, coins := range truth[seq] {
+			list, err := a.Balances(t.Context(), networks[0], address, at)
+			if err != nil || len(list) != 1 {
+				t.Fatal(list, err)
+			}
+			right := *list[0].Coins == fmt.Sprint(coins)
+			st, err := a.Statement(t.Context(), query.StatementRequest{
+				Networks: networks, Address: address, Asset: query.BaseCoins, From: query.Period{Moment: at}, To: query.Period{Moment: at}, Limit: 1,
+			})
+			if err != nil || len(st.Accounts) != 1 {
+				t.Fatal(st, err)
+			}
+			account := st.Accounts[0]
+			if list[0].Complete && !right || st.Complete != list[0].Complete || account.Complete != st.Complete || (account.Why == "") != st.Complete {
+				t.Fatalf("%s at checkpoint %d has %d; told are %+v and %+v", address, seq, coins, list[0], account)
+			}
+			if list[0].Complete {
+				whole++
+			}
+			if !right {
+				wrong++
+			}
+		}
+	}
+	if whole == 0 || wrong == 0 {
+		t.Errorf("%d balances are complete, %d wrong: the network tries too little", whole, wrong)
+	}
 }
