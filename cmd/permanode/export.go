@@ -19,8 +19,9 @@ import (
 	"permanode/storage"
 )
 
-const exportHelp = `Writes everything in coverage, or what a query finds (permanode help search, docs/query.md), oldest first; networks
-by name, with a query in the reverse of a search's order. There is no limit to the number of rows.
+const exportHelp = `Writes every record in coverage, or what a query finds (permanode help search, docs/query.md), oldest first; networks
+by name, with a query in the reverse of a search's order. There is no limit to the number of rows. What units did
+themselves, such as the funds of a receipt, is no record: the query kind:unit writes it.
 
 ndjson: one object a record with network, seq, pos, id, state, reason, basis, kind, time, tag, addresses, sha256; then
 the line {"_end":true,"rows":N,"sha256":"…"} with the SHA-256 of all bytes before it. An export that did not finish has

@@ -303,7 +303,7 @@ export interface paths {
         };
         /**
          * Every row that a query finds, oldest first
-         * @description Without a limit to the number of rows. One that broke off goes on with after, the place of the last whole row; rows of both parts together are the whole. NDJSON ends with a line that has _end, the number of rows and the SHA-256 of all bytes before it; CSV ends with the trailers X-Rows and X-Sha256. What has neither is not whole. Over a gap the export is whole, and says so: beforehand in X-Coverage-Complete, in the end in the trailer X-Incomplete.
+         * @description Without a limit to the number of rows. Without q it is every record in coverage; what units did themselves comes with a query that finds it, such as kind:unit. One that broke off goes on with after, the place of the last whole row; rows of both parts together are the whole. NDJSON ends with a line that has _end, the number of rows and the SHA-256 of all bytes before it; CSV ends with the trailers X-Rows and X-Sha256. What has neither is not whole. Over a gap the export is whole, and says so: beforehand in X-Coverage-Complete, in the end in the trailer X-Incomplete.
          */
         get: operations["export"];
         put?: never;
@@ -1503,7 +1503,7 @@ export interface components {
         /** @description next_cursor of the page before. */
         cursor: components["schemas"]["Cursor"];
         /**
-         * @description A query of the query language; none, or an empty one, asks for everything.
+         * @description A query of the query language; none, or an empty one, asks for everything (an export: for every record).
          * @example tag:INVOICE NOT state:conflicting
          */
         q: string;
@@ -2244,7 +2244,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description A query of the query language; none, or an empty one, asks for everything.
+                 * @description A query of the query language; none, or an empty one, asks for everything (an export: for every record).
                  * @example tag:INVOICE NOT state:conflicting
                  */
                 q?: components["parameters"]["q"];
@@ -2620,7 +2620,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description A query of the query language; none, or an empty one, asks for everything.
+                 * @description A query of the query language; none, or an empty one, asks for everything (an export: for every record).
                  * @example tag:INVOICE NOT state:conflicting
                  */
                 q?: components["parameters"]["q"];
@@ -2714,7 +2714,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description A query of the query language; none, or an empty one, asks for everything.
+                 * @description A query of the query language; none, or an empty one, asks for everything (an export: for every record).
                  * @example tag:INVOICE NOT state:conflicting
                  */
                 q?: components["parameters"]["q"];
