@@ -110,6 +110,25 @@ func TestBalanceOfSnapshot(t *testing.T) {
 	}
 }
 
+// So it is of a snapshot behind a gap: what is missing was before it.
+func TestBalanceOfSnapshotBehindGap(t *testing.T) {
+	s := newShop(t, []storage.Span{ofLedger(1, 2, 0), ofLedger(6, 7, 50_000)}, nil, map[uint64]int64{1: 10_000, 2: 20_000, 6: 60_000, 7: 70_000})
+	a := s.archive()
+	n := querytest.Must(a.Networks(t.Context()))[0]
+	at, before, last, unit, missing := int64(50_000), int64(49_999), int64(59_999), uint64(5), uint64(4)
+	for _, moment := range []query.Moment{{TimeMs: &at}, {TimeMs: &last}, {Unit: &unit}} {
+		if b, err := a.Balance(t.Context(), n, "addr1A", moment); err != nil || b.Seq != unit {
+			t.Errorf("%+v, %v; want the ledger of unit 5", b, err)
+		}
+	}
+	if _, err := a.Balance(t.Context(), n, "addr1A", query.Moment{TimeMs: &before}); !errors.Is(err, storage.ErrIncomplete) {
+		t.Errorf("before the snapshot: %v", err)
+	}
+	if _, err := a.Balance(t.Context(), n, "addr1A", query.Moment{Unit: &missing}); !errors.Is(err, storage.ErrNotFound) {
+		t.Errorf("of a unit that is missing: %v", err)
+	}
+}
+
 func TestNoBalance(t *testing.T) {
 	l := querytest.NewLedger(t, 3)
 	early, later := l.Times[0]-1, uint64(4)
