@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"permanode/internal/durable"
 )
 
 const (
@@ -27,6 +29,14 @@ func dayOf(file string) (day string, ok bool) {
 	day, ok = strings.CutSuffix(file, daySuffix)
 	at, err := time.Parse(dayLayout, day)
 	return day, ok && err == nil && at.Format(dayLayout) == day
+}
+
+// removeEmpty removes a file in which nothing is.
+func removeEmpty(name string) (gone bool, err error) {
+	if info, err := os.Lstat(name); err != nil || info.Size() > 0 {
+		return false, nil
+	}
+	return true, durable.Remove(name)
 }
 
 func tornFile(seq uint64, k int) string { return fmt.Sprintf("torn-%d-%d.bin", seq, k) }

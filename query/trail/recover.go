@@ -68,7 +68,28 @@ func recoverTrail(dir string) (e ending, err error) {
 			return e, err
 		}
 	}
+	if e.file != "" && e.bytes == 0 && e.file != head.File {
+		if err := e.dropDay(dir, c.days[:len(c.days)-1]); err != nil {
+			return e, err
+		}
+	}
 	return e, e.listTorn(dir)
+}
+
+// dropDay removes the newest file, which was made for a line that a kill kept from it: the next line may be of a later day.
+func (e *ending) dropDay(dir string, before []string) error {
+	if gone, err := removeEmpty(filepath.Join(dir, e.file)); err != nil || !gone {
+		return err
+	}
+	e.file, e.bytes, e.size = "", 0, 0
+	if n := len(before); n > 0 {
+		info, err := os.Lstat(filepath.Join(dir, before[n-1]))
+		if err != nil {
+			return err
+		}
+		e.file, e.bytes, e.size = before[n-1], info.Size(), info.Size()
+	}
+	return nil
 }
 
 func (e *ending) note(format string, args ...any) {

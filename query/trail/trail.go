@@ -133,6 +133,10 @@ func open(dir string, o Options, s seams) (*Trail, error) {
 	t.queue = []entry{{line: line{Event: start, started: &end.begin}, at: t.now()}}
 	if t.flush(); t.broken != nil {
 		err := errors.Join(t.broken, t.closeFile())
+		if end.file != t.day && t.size == 0 { // made for a line that the disk did not take
+			_, failed := removeEmpty(filepath.Join(dir, t.day))
+			err = errors.Join(err, failed)
+		}
 		if !end.running {
 			err = errors.Join(err, t.leave())
 		}

@@ -82,6 +82,8 @@ type verifier struct {
 	stale  bool            // what is behind it cannot be
 	before int             // faults up to the file that is read
 	torn   map[string]bool // files that no start line has named yet
+	empty  []string        // files of days without a line
+	last   string          // event of the last line
 
 	// Where the chain may go on: behind the last line, and, if that one did not fit, where it was before.
 	at []state
@@ -116,6 +118,7 @@ func Verify(ctx context.Context, dir string, report func(Fault)) (Summary, error
 		}
 		v.sum.Days++
 	}
+	v.empties(c.days)
 	v.end(there, headErr)
 	return v.sum, nil
 }
@@ -137,6 +140,9 @@ func (v *verifier) file(ctx context.Context, name string) error {
 	for n := 1; ; n++ {
 		raw, whole, err := in.next(buf)
 		if errors.Is(err, io.EOF) {
+			if n == 1 {
+				v.empty = append(v.empty, name)
+			}
 			return nil
 		}
 		if err != nil {
@@ -197,7 +203,7 @@ func (v *verifier) line(at Fault, l link, end int64) {
 	if v.sum.Lines++; v.sum.First == 0 {
 		v.sum.First = l.Seq
 	}
-	v.sum.Last, v.sum.SHA256 = l.Seq, l.hash
+	v.sum.Last, v.sum.SHA256, v.last = l.Seq, l.hash, l.Event
 	switch {
 	case v.named && (l.Seq == v.head.Seq || v.isHead(at.File, end)):
 		v.named = false
@@ -278,6 +284,17 @@ func (v *verifier) started(at Fault, l link) {
 	}
 }
 
+// empties reports files without a line. A service makes one just before its first line: only the newest can be such, and not
+// behind a stop while nobody has the trail.
+func (v *verifier) empties(days []string) {
+	_, err := os.Lstat(filepath.Join(v.dir, running))
+	for _, name := range v.empty {
+		if name != days[len(days)-1] || (err != nil && v.last == stop) {
+			v.fault(Fault{Kind: Foreign, File: name, What: "has no line, and a file is made for a line: it was put in, or its lines are missing"})
+		}
+	}
+}
+
 // end reports what only the end can show.
 func (v *verifier) end(headThere bool, headErr error) {
 	for _, name := range slices.Sorted(maps.Keys(v.torn)) {
@@ -291,6 +308,8 @@ func (v *verifier) end(headThere bool, headErr error) {
 		v.fault(Fault{Kind: BadHead, File: headFile, What: headErr.Error()})
 	case !headThere && v.sum.Lines > 0 && !v.moved(headThere):
 		v.fault(Fault{Kind: BadHead, File: headFile, What: "is missing, so that newest lines could be too"})
+	case !headThere && !v.moved(headThere):
+		v.fault(Fault{Kind: Missing, File: headFile, What: "is not there and no line either, and each start leaves both: all of the trail was taken away (or the very first start was killed in its first moment)"})
 	case v.named && v.head.Seq > v.sum.Last:
 		v.fault(Fault{Kind: Missing, File: headFile, Seq: v.head.Seq, What: fmt.Sprintf("names line %d, and the files end with line %d: the newest lines are missing", v.head.Seq, v.sum.Last)})
 	case v.stale && !v.moved(headThere):

@@ -141,7 +141,7 @@ var tampering = []struct {
 		text, _ := os.ReadFile(filepath.Join(dir, day2))
 		edit(t, dir, day1, func(a [][]byte) [][]byte { return append(a, text) })
 		put(t, dir, day2, nil)
-	}, "day", "is of 2026-11-27, a later day"},
+	}, "day foreign", "is of 2026-11-27, a later day"},
 	{"two days swapped", func(t testing.TB, dir string) {
 		a, _ := os.ReadFile(filepath.Join(dir, day1))
 		b, _ := os.ReadFile(filepath.Join(dir, day2))
@@ -150,6 +150,7 @@ var tampering = []struct {
 	}, "day missing repeated", ""},
 	{"a file too many", func(t testing.TB, dir string) { put(t, dir, "2026-11-26 copy.ndjson", nil) }, "foreign", "2026-11-26 copy.ndjson"},
 	{"a day that is none", func(t testing.TB, dir string) { put(t, dir, "2026-02-30.ndjson", nil) }, "foreign", "does not belong"},
+	{"a file without a line", func(t testing.TB, dir string) { put(t, dir, "2026-11-20.ndjson", nil) }, "foreign", "2026-11-20.ndjson: has no line"},
 	{"a folder", func(t testing.TB, dir string) {
 		if err := os.Mkdir(filepath.Join(dir, "2026-11-29.ndjson"), 0o700); err != nil {
 			t.Fatal(err)
@@ -239,6 +240,32 @@ func TestTampering(t *testing.T) {
 	}
 }
 
+// A file without a line that is the newest is what a kill leaves at the begin of a day, and no stop.
+func TestEmptyDay(t *testing.T) {
+	dir := made(t)
+	put(t, dir, "2026-11-30.ndjson", nil)
+	if all, _ := faults(t, dir); len(all) != 1 || all[0].Kind != Foreign {
+		t.Errorf("behind a stop: %v", all)
+	}
+	put(t, dir, running, nil)
+	wantGood(t, dir)
+}
+
+// A folder without a line and without HEAD is no trail that a service left.
+func TestNothingLeft(t *testing.T) {
+	dir := made(t)
+	entries, err := os.ReadDir(dir)
+	must(t, err)
+	for _, e := range entries {
+		drop(t, dir, e.Name())
+	}
+	if all, _ := faults(t, dir); len(all) != 1 || all[0].Kind != Missing || all[0].Hint() == "" {
+		t.Errorf("faults %v", all)
+	}
+	must(t, writeHead(dir, noHead)) // a first start that was killed
+	wantGood(t, dir)
+}
+
 // One changed byte anywhere is found: of the lines by the chain, of the newest line by HEAD.
 func TestEveryByteCounts(t *testing.T) {
 	dir := made(t)
@@ -325,7 +352,9 @@ func TestVerifyStops(t *testing.T) {
 	if _, err := Verify(t.Context(), filepath.Join(dir, "nosuch"), func(Fault) {}); err == nil {
 		t.Error("verified a folder that is not there")
 	}
-	if sum := wantGood(t, t.TempDir()); sum.Lines != 0 || sum.SHA256 != "" {
+	empty := t.TempDir()
+	must(t, writeHead(empty, noHead))
+	if sum := wantGood(t, empty); sum.Lines != 0 || sum.SHA256 != "" {
 		t.Errorf("an empty folder: %+v", sum)
 	}
 }
