@@ -17,6 +17,9 @@ func (a *service) accessTrail(_ context.Context, q *request) (writer, error) {
 	day, given := q.params["day"]
 	if !given {
 		day = time.Now().UTC().Format(time.DateOnly)
+		if a.Trail != nil {
+			day = max(day, a.Trail.Newest()) // that is where lines go after a clock was set back
+		}
 	}
 	if err := trail.CheckDay(day); err != nil {
 		return nil, problem("bad-parameter", "day=%v", err)
@@ -37,6 +40,9 @@ func (a *service) accessTrail(_ context.Context, q *request) (writer, error) {
 func (a *service) accessDay(day string) (*trail.Day, error) {
 	d, err := a.Trail.Day(day)
 	if errors.Is(err, trail.ErrNoDay) {
+		if newest := a.Trail.Newest(); newest > day {
+			return nil, problem("not-found", "the access trail has no file of %s (UTC): nobody asked anything then, or the clock of this service was ahead once; then lines of that day stand in the file of a later day, up to day=%s", day, newest)
+		}
 		return nil, problem("not-found", "nobody asked anything on %s: the access trail has no lines of that day (UTC)", day)
 	}
 	return d, err

@@ -32,6 +32,12 @@ type recorded struct {
 
 func newRecorded(t *testing.T) *recorded {
 	t.Helper()
+	return newRecordedIn(t, filepath.Join(t.TempDir(), "access"))
+}
+
+// newRecordedIn has its trail in a folder.
+func newRecordedIn(t *testing.T, trailDir string) *recorded {
+	t.Helper()
 	dir := t.TempDir()
 	var keys strings.Builder
 	for _, role := range []string{"reader", "auditor", "operator", "admin"} {
@@ -46,7 +52,7 @@ func newRecorded(t *testing.T) *recorded {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	r := &recorded{dir: filepath.Join(dir, "access")}
+	r := &recorded{dir: trailDir}
 	if r.trail, err = trail.Open(r.dir, trail.Options{Log: log}); err != nil {
 		t.Fatal(err)
 	}
@@ -225,6 +231,39 @@ func TestNoLineNoAnswer(t *testing.T) {
 		if refused != (rt.Role != "anyone") {
 			t.Errorf("%s %s: %d %s", rt.Method, rt.Pattern, w.Code, w.Body)
 		}
+	}
+}
+
+// After a clock that was ahead once, lines of today stand in the file of a later day: nobody says that nobody asked, and
+// without a day the file comes that is written.
+func TestAccessRouteAfterAWrongClock(t *testing.T) {
+	h := newRecorded(t)
+	h.ask(t, "GET", "/v1/export?q=", "reader", httptest.NewRecorder())
+	if err := h.trail.Close(); err != nil {
+		t.Fatal(err)
+	}
+	days, _ := filepath.Glob(filepath.Join(h.dir, "*.ndjson"))
+	head, err := os.ReadFile(filepath.Join(h.dir, "HEAD"))
+	if err != nil || len(days) != 1 {
+		t.Fatal(days, err)
+	}
+	today := filepath.Base(days[0])
+	if err := os.Rename(days[0], filepath.Join(h.dir, "2999-01-01.ndjson")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(h.dir, "HEAD"), bytes.Replace(head, []byte(today), []byte("2999-01-01.ndjson"), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again := newRecordedIn(t, h.dir)
+	again.ask(t, "GET", "/v1/export?q=tag:T", "reader", httptest.NewRecorder())
+	w := httptest.NewRecorder()
+	if again.ask(t, "GET", "/v1/access", "auditor", w); w.Code != 200 || !strings.Contains(w.Body.String(), `"q":"tag:T"`) {
+		t.Errorf("without a day: %d %.300s", w.Code, w.Body)
+	}
+	w = httptest.NewRecorder()
+	again.ask(t, "GET", "/v1/access?day="+strings.TrimSuffix(today, ".ndjson"), "auditor", w)
+	if w.Code != 404 || !strings.Contains(w.Body.String(), "day=2999-01-01") || !strings.Contains(w.Body.String(), "clock") {
+		t.Errorf("today: %d %s", w.Code, w.Body)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"permanode/internal/durable"
@@ -24,6 +25,10 @@ type Day struct {
 
 // Close ends the reading.
 func (d *Day) Close() error { return d.f.Close() }
+
+// Newest is the day whose file is written now. Lines of earlier days stand there too after a clock was set back, and where
+// it is a later day than a clock says, those of today. "" where there is no line.
+func (t *Trail) Newest() string { return strings.TrimSuffix(t.Head().File, daySuffix) }
 
 // CheckDay judges a day as [Trail.Day] takes it: 2026-11-26, in UTC.
 func CheckDay(day string) error {

@@ -1566,7 +1566,7 @@ export interface components {
         /** @description The id of the last event that came; empty is none. */
         lastEventId: components["schemas"]["StreamCursor"] | "";
         /**
-         * @description A day in UTC; without it today.
+         * @description A day in UTC; without it the one whose file is written now: today, or a later day after a clock that was ahead once.
          * @example 2026-11-26
          */
         day: string;
@@ -2839,7 +2839,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description A day in UTC; without it today.
+                 * @description A day in UTC; without it the one whose file is written now: today, or a later day after a clock that was ahead once.
                  * @example 2026-11-26
                  */
                 day?: components["parameters"]["day"];
