@@ -23,6 +23,7 @@ type service struct {
 	times   times
 	metrics *metrics
 	streams *query.Streams
+	sparing sparing
 }
 
 // Handler returns the native API: all routes of the table in routes.go.
@@ -80,9 +81,7 @@ func (a *service) ServeHTTP(raw http.ResponseWriter, r *http.Request) {
 	}
 	p := problemOf(err)
 	a.metrics.refused(p)
-	if p.Status >= http.StatusInternalServerError {
-		a.Log.Error("request failed", "request_id", c.id, "err", err)
-	}
+	a.logFailed(p, c.id, err)
 	if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
 		h.Set("Connection", "close") // the rest of the body must not be taken for the next request
 	}

@@ -304,9 +304,7 @@ func (s *socket) take(frame []byte) {
 		s.end(websocket.ClosePolicyViolation, fmt.Sprintf("%d frames were refused", s.refused))
 		return
 	}
-	if p.Status >= http.StatusInternalServerError {
-		s.a.Log.Error("request failed", "request_id", s.id, "err", err)
-	}
+	s.a.logFailed(p, s.id, err)
 	var name *string
 	if id != "" {
 		name = &id

@@ -79,6 +79,6 @@ func (l *sublines) write(kind string, status int) {
 	}
 	l.event.Event, l.event.Status, l.event.Duration = kind, status, time.Since(l.began)
 	if err := l.s.a.Trail.Append(l.event); err != nil {
-		l.s.a.Log.Error("a call is not in the access trail", "request_id", l.event.RequestID, "err", err)
+		l.s.a.logOften("not recorded", "a call is not in the access trail", l.event.RequestID, err)
 	}
 }
