@@ -17,7 +17,7 @@ demo: build ## a recorded tangle, pulled from an in-process node, proven and ser
 	exec bin/permanode demo
 
 test: check tools fuzz race ## everything that must pass before a change lands, what ends soonest first; ends with the test summary
-	$(GO) test -count=1 ./...
+	$(GO) test -count=1 -p 3 ./...
 
 tools: ## schemathesis, the TypeScript compiler and promtool, in bin/tools
 	sh tools/have.sh || [ "$$CI" != true ]
@@ -34,7 +34,7 @@ check: ## format, vet, staticcheck, modules, shape of the house
 	$(GO) test -count=1 .
 
 race: ## under the race detector, with smaller counts; ledger is pure and starts no goroutine, its users run it here, and the judge only asks
-	$(GO) test -race $$($(GO) list ./... | grep -v -e '^permanode/ledger' -e '^permanode/query/judge')
+	$(GO) test -race -p 3 $$($(GO) list ./... | grep -v -e '^permanode/ledger' -e '^permanode/query/judge')
 
 fuzz: ## every fuzz target for FUZZTIME
 	FUZZTIME=$(FUZZTIME) GO="$(GO)" sh tools/fuzz.sh

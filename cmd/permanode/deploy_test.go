@@ -158,6 +158,9 @@ type alertRule struct {
 
 // TestAlerts holds the rules against Prometheus's own checker, their tests and the page that explains them.
 func TestAlerts(t *testing.T) {
+	if race.Enabled {
+		t.Skip("promtool is no Go; the run without the race detector asks it")
+	}
 	page := deployed(t, "docs", "operations.md")
 	var tests struct {
 		Tests []struct {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"permanode/internal/race"
 	"permanode/ledger/eras"
 	"permanode/ledger/rebased/rebasedtest"
 	"permanode/query"
@@ -97,6 +98,9 @@ func TestUndecodedFaces(t *testing.T) {
 // No balance and no statement says that it is complete where what a record of an unknown form moved is missing from it:
 // whatever says so is what the network itself counts, at every checkpoint, for everybody.
 func TestUndecodedBalances(t *testing.T) {
+	if race.Enabled {
+		t.Skip("commands one after the other; the run without the race detector has them")
+	}
 	const units, every = 24, 7
 	net := rebasedtest.New(rebasedtest.Options{Seed: 7331, Transactions: 5, Unknown: every})
 	from, data, trust := t.TempDir(), filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "trust.json")

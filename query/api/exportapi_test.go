@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"permanode/index"
+	"permanode/internal/race"
 	"permanode/ledger"
 	"permanode/query"
 	"permanode/query/querytest"
@@ -481,6 +482,9 @@ func TestExportEndsWithItsClient(t *testing.T) {
 
 // The memory of an export does not grow with its rows.
 func TestExportMemoryIsFlat(t *testing.T) {
+	if race.Enabled {
+		t.Skip("the memory of the race detector is not ours; the run without it measures")
+	}
 	const units = 20_000
 	var first, most uint64
 	at := func(seq uint64) {

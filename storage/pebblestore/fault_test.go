@@ -25,7 +25,7 @@ import (
 	"permanode/storage/storagetest"
 )
 
-// campaign runs one row of the fault table: for five seconds, or count times where PERMANODE_TORTURE is set.
+// campaign runs one row of the fault table: for three seconds, or count times where PERMANODE_TORTURE is set.
 // It prints its seed; PERMANODE_SEED repeats one.
 func campaign(t *testing.T, count int, one func(t *testing.T, rng *rand.Rand) error) {
 	t.Helper()
@@ -34,7 +34,7 @@ func campaign(t *testing.T, count int, one func(t *testing.T, rng *rand.Rand) er
 		seed = s
 	}
 	torture := os.Getenv("PERMANODE_TORTURE") != ""
-	end := time.Now().Add(5 * time.Second)
+	end := time.Now().Add(3 * time.Second)
 	if testing.Short() || race.Enabled { // the race detector
 		end = time.Now().Add(time.Second)
 	}
