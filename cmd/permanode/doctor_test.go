@@ -158,7 +158,7 @@ func dirNames(t *testing.T, dir string) (all string) {
 // TestDoctorSick makes every part ill that needs no archive.
 func TestDoctorSick(t *testing.T) {
 	if race.Enabled {
-		t.Skip("each is one look more, and TestDoctorWell looks")
+		t.Skip("each is one look more, and TestDoctorService looks")
 	}
 	usage := func(free, total uint64) func(r *sickRoom) {
 		return func(r *sickRoom) {
@@ -306,7 +306,7 @@ func (r *sickRoom) certificate(from, to time.Time) {
 // TestDoctorArchive makes an archive ill in every way.
 func TestDoctorArchive(t *testing.T) {
 	if race.Enabled {
-		t.Skip("each is one look more, and TestDoctorWell looks")
+		t.Skip("each is one look more, and TestDoctorService looks")
 	}
 	r := newSickRoom(t)
 	r.fill()
