@@ -29,6 +29,7 @@ func TestStatementsThatAreExports(t *testing.T) {
 		{"json", "", "", classSearch},
 		{"json by name", "?format=json", mediaCSV, classSearch},
 		{"any", "", "*/*", classSearch},
+		{"no format", "?format=xml", "", classSearch},
 		{"csv", "?format=csv", "", classExport},
 		{"html", "?format=html", "", classExport},
 		{"csv by header", "", mediaCSV, classExport},

@@ -15,8 +15,11 @@ const statementPattern = "/v1/addresses/{addr}/statement"
 // classify is the one place that judges the class of a request: that of its route, but a statement that is sent whole is an
 // export, as long as it may be.
 func (q *request) classify() class {
-	if q.route.pattern == statementPattern && statementFormat(q) != formatJSON {
-		return classExport
+	if q.route.pattern == statementPattern {
+		switch statementFormat(q) {
+		case formatCSV, formatHTML:
+			return classExport
+		}
 	}
 	return q.route.class
 }
